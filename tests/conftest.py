@@ -1,0 +1,34 @@
+"""Fixtures shared by all tests: where the real photos and weights lie."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def _place(variable: str, beside: Path) -> Path:
+    path = Path(os.environ.get(variable, beside))
+    if not path.is_dir():
+        pytest.skip(f"needs real photos or weights: set {variable} (nothing at {path.name})")
+    return path
+
+
+@pytest.fixture
+def photo_bundle(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of real photos; TFL_DATA_DIR points at it for the test."""
+    path = _place("TFL_DATA_DIR", SHARED / "data")
+    monkeypatch.setenv("TFL_DATA_DIR", str(path))
+    monkeypatch.setenv("TFL_OFFLINE", "1")
+    return path
+
+
+@pytest.fixture
+def keras_home(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keras home with ImageNet weights of MobileNetV2; KERAS_HOME points at it for the test."""
+    path = _place("KERAS_HOME", SHARED / "keras")
+    monkeypatch.setenv("KERAS_HOME", str(path))
+    monkeypatch.setenv("TFL_OFFLINE", "1")
+    return path
