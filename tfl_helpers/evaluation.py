@@ -1,0 +1,528 @@
+"""Honest scores: groups are paired with classes on train and counted on test.
+
+The only module that opens sealed answers. Groups carry no names, so before anything can be counted
+each group has to be paired with a class. That pairing is found on the training images and applied,
+unchanged, to the test images.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tqdm.auto import tqdm
+
+from tfl_helpers.datasets import ImageSet, SealedAnswers, _unseal
+
+UNKNOWN = -1  # among answers: this image has none; among predictions: a group never seen on train
+
+
+class CollapseWarning(UserWarning):
+    """Most images ended up in a few groups, or some groups are empty."""
+
+
+def unseal(answers: SealedAnswers | ArrayLike | None) -> np.ndarray:
+    """Open sealed answers on purpose, to teach or to score; never to fit, tune or stop.
+
+    Parameters
+    ----------
+    answers : SealedAnswers or array of int, shape (n,)
+        What `ImageSet.answers` holds, or plain class numbers.
+
+    Returns
+    -------
+    np.ndarray
+        int64 (n,); -1 where an image has no answer.
+
+    Raises
+    ------
+    ValueError
+        There are no answers (None), or they are not one whole number per image.
+
+    Notes
+    -----
+    Taught in notebook 05.
+    """
+    if answers is None:
+        raise ValueError(
+            "these images have no answers (answers is None), so nothing can be scored: look at the "
+            "groups with plots.group_gallery, or sort a few images into one folder per class"
+        )
+    return _unseal(answers) if isinstance(answers, SealedAnswers) else _integers(answers, "answers")
+
+
+def hungarian_accuracy(answers: SealedAnswers | ArrayLike, groups: ArrayLike) -> float:
+    """Share of images that are right under the best one-to-one pairing of groups and classes.
+
+    Strictly one-to-one, for any numbers of groups and classes: the images of a group that is left
+    without a class are wrong, and so are those of a class left without a group. The pairing is
+    found on the very images it is counted on, so this is an upper view; `score` is the honest one.
+
+    Parameters
+    ----------
+    answers : SealedAnswers or array of int, shape (n,)
+        True classes; rows with -1 are ignored.
+    groups : array of int, shape (n,)
+        Group of each image; the numbers mean nothing.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Notes
+    -----
+    Kuhn (1955), The Hungarian method for the assignment problem. Taught in notebook 03.
+    """
+    answers, groups = _pair(answers, groups)
+    pairs = _one_to_one(pd.crosstab(groups, answers))
+    return float(np.mean(_apply(pairs, groups) == answers))
+
+
+def map_groups(
+    answers: SealedAnswers | ArrayLike, groups: ArrayLike, n_classes: int | None = None
+) -> dict[int, int]:
+    """Find the class that each group stands for. Call it on training images.
+
+    One-to-one (Hungarian) as far as there are classes; with more groups than classes, each group
+    left over takes the class most frequent in it.
+
+    Parameters
+    ----------
+    answers : SealedAnswers or array of int, shape (n,)
+        True classes; rows with -1 are ignored.
+    groups : array of int, shape (n,)
+        Group of each image.
+    n_classes : int, optional
+        Number of classes, where `answers` may not show all of 0 .. n_classes - 1. Then the pairing
+        stays one-to-one for up to `n_classes` groups.
+
+    Returns
+    -------
+    dict
+        Group number to class number, for every group that holds an answered image.
+
+    Notes
+    -----
+    Taught in notebook 03.
+    """
+    answers, groups = _pair(answers, groups)
+    table = pd.crosstab(groups, answers)
+    if n_classes is not None:
+        if answers.min() < 0 or answers.max() >= n_classes:
+            raise ValueError(
+                f"answers run from {answers.min()} to {answers.max()}, which does not fit "
+                f"n_classes={n_classes}: they must be 0 .. n_classes - 1"
+            )
+        table = table.reindex(columns=range(n_classes), fill_value=0)
+    majority = {int(group): int(name) for group, name in table.idxmax(axis=1).items()}
+    return majority | _one_to_one(table)
+
+
+def score(
+    train_answers: SealedAnswers | ArrayLike,
+    train_groups: ArrayLike,
+    test_answers: SealedAnswers | ArrayLike,
+    test_groups: ArrayLike,
+    *,
+    n_groups: int | None = None,
+) -> dict[str, float]:
+    """Score groups on test images, with the pairing found on training images.
+
+    Parameters
+    ----------
+    train_answers, test_answers : SealedAnswers or array of int, shape (n,) and (m,)
+        True classes; rows with -1 are ignored.
+    train_groups, test_groups : array of int, shape (n,) and (m,)
+        Group of each image. A test group that no training image is in counts as wrong.
+    n_groups : int, optional
+        How many groups were asked for, for the collapse alarm. By default the number of groups or
+        of classes in the training images, whichever is larger.
+
+    Returns
+    -------
+    dict
+        `accuracy`: pairing from train, counted on test. `hungarian_test`: pairing found on test
+        itself, an upper view. `nmi` (arithmetic mean) and `ari`: on test, no pairing needed.
+        `n_groups`, `effective_groups` (exp of entropy) and `smallest_group` (images): of the
+        training groups.
+
+    Warns
+    -----
+    CollapseWarning
+        See `check_collapse`.
+
+    Notes
+    -----
+    Taught in notebook 03.
+    """
+    true, predicted, groups = _predict(train_answers, train_groups, test_answers, test_groups)
+    train_true, train_groups = unseal(train_answers), _integers(train_groups, "train_groups")
+    sizes = np.unique(train_groups, return_counts=True)[1]
+    n_classes = len(np.unique(train_true[train_true != UNKNOWN]))
+    _alarm(train_groups, n_groups or max(len(sizes), n_classes), warn=True)
+    return {
+        "accuracy": float(np.mean(predicted == true)),
+        "hungarian_test": hungarian_accuracy(true, groups),
+        "nmi": float(normalized_mutual_info_score(true, groups)),
+        "ari": float(adjusted_rand_score(true, groups)),
+        "n_groups": len(sizes),
+        "effective_groups": _effective(sizes),
+        "smallest_group": int(sizes.min()),
+    }
+
+
+def per_class(
+    train_answers: SealedAnswers | ArrayLike,
+    train_groups: ArrayLike,
+    test_answers: SealedAnswers | ArrayLike,
+    test_groups: ArrayLike,
+    class_names: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Score each class on test images: which ones the groups find and which they miss.
+
+    Parameters
+    ----------
+    train_answers, train_groups, test_answers, test_groups
+        As in `score`.
+    class_names : sequence of str
+        Names; the index is the class number.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per class: `class`, `images` (test images of it), `recall` (share of them found),
+        `precision` (share of those called so that are; NaN where none is).
+
+    Notes
+    -----
+    Taught in notebook 05.
+    """
+    table = confusion(train_answers, train_groups, test_answers, test_groups, class_names)
+    called = table.reindex(columns=table.index)
+    right = np.diag(called)
+    return pd.DataFrame(
+        {
+            "class": table.index,
+            "images": table.sum(axis=1).to_numpy(),
+            "recall": right / table.sum(axis=1).replace(0, np.nan).to_numpy(),
+            "precision": right / called.sum().replace(0, np.nan).to_numpy(),
+        }
+    )
+
+
+def confusion(
+    train_answers: SealedAnswers | ArrayLike,
+    train_groups: ArrayLike,
+    test_answers: SealedAnswers | ArrayLike,
+    test_groups: ArrayLike,
+    class_names: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Count test images by true class (rows) and the class their group stands for (columns).
+
+    Parameters
+    ----------
+    train_answers, train_groups, test_answers, test_groups
+        As in `score`.
+    class_names : sequence of str
+        Names; the index is the class number.
+
+    Returns
+    -------
+    pandas.DataFrame
+        int counts, a row and a column per class; a last column "no class" where some test image
+        is in a group that no training image is in.
+
+    Notes
+    -----
+    Taught in notebook 03.
+    """
+    true, predicted, _ = _predict(train_answers, train_groups, test_answers, test_groups)
+    classes = np.union1d(true, predicted)
+    classes = np.union1d(classes[classes != UNKNOWN], np.arange(len(class_names)))
+    columns = [*classes, UNKNOWN] if UNKNOWN in predicted else classes
+    table = pd.crosstab(true, predicted).reindex(index=classes, columns=columns, fill_value=0)
+
+    def name(number: int) -> str:
+        return class_names[number] if 0 <= number < len(class_names) else str(number)
+
+    table.index = pd.Index([name(c) for c in table.index], name="class")
+    table.columns = pd.Index(
+        ["no class" if c == UNKNOWN else name(c) for c in table.columns], name="group stands for"
+    )
+    return table
+
+
+def group_sizes(groups: ArrayLike, n_groups: int | None = None) -> pd.DataFrame:
+    """Count the images of each group.
+
+    Parameters
+    ----------
+    groups : array of int, shape (n,)
+        Group of each image.
+    n_groups : int, optional
+        How many groups were asked for; those of 0 .. n_groups - 1 with no image then show as 0.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `group`, `images`, `share`, by group number.
+
+    Notes
+    -----
+    Taught in notebook 03.
+    """
+    groups = _integers(groups, "groups")
+    shown = np.union1d(groups, np.arange(n_groups or 0)).astype(int)
+    images = pd.Series(groups).value_counts().reindex(shown, fill_value=0).to_numpy()
+    return pd.DataFrame({"group": shown, "images": images, "share": images / max(len(groups), 1)})
+
+
+def check_collapse(groups: ArrayLike, n_groups: int, *, warn: bool = True) -> str | None:
+    """Raise the alarm when the images crowd into few groups, whatever the loss says.
+
+    Two signs, no label needed. A group is empty. Or the effective number of groups, the
+    exponential of the entropy of the group sizes, is less than 40 % of the way from 1 (all images
+    in one group) to `n_groups` (all groups equal): 4.6 of 10; for two groups, a split more lopsided
+    than 90 to 10. Sizes that fall off like 1, 1/2, 1/3 … stay well above it (7.6 of 10), so an
+    ordinary imbalance is no alarm. Data that really is that lopsided raises it too: look.
+
+    Parameters
+    ----------
+    groups : array of int, shape (n,)
+        Group of each image.
+    n_groups : int
+        How many groups were asked for.
+    warn : bool
+        Also warn with `CollapseWarning`.
+
+    Returns
+    -------
+    str or None
+        What is wrong, in words; None if there is no sign of a collapse.
+
+    Notes
+    -----
+    Taught in notebook 03.
+    """
+    return _alarm(_integers(groups, "groups"), n_groups, warn=warn)
+
+
+def repeat(run: Callable[[int], Mapping[str, float]], seeds: Iterable[int] = range(5)):
+    """Run once per seed and sum up, because one lucky run is no result.
+
+    Parameters
+    ----------
+    run : callable
+        Takes a seed, returns a dict of numbers such as `score` does.
+    seeds : iterable of int
+        One run each.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per number, and `seconds` per run; columns `mean` and `sd` (sample standard
+        deviation, NaN for a single run).
+
+    Notes
+    -----
+    Taught in notebook 05.
+    """
+    rows = []
+    for seed in tqdm(list(seeds), desc="seeds", delay=5, leave=False):
+        start = time.perf_counter()
+        rows.append({**run(seed), "seconds": time.perf_counter() - start})
+    if not rows:
+        raise ValueError("no seeds: give at least one, such as seeds=range(5)")
+    return pd.DataFrame(rows).agg(["mean", "std"]).T.rename(columns={"std": "sd"})
+
+
+def supervised_ceiling(
+    train_features: np.ndarray,
+    train_answers: SealedAnswers | ArrayLike,
+    test_features: np.ndarray,
+    test_answers: SealedAnswers | ArrayLike,
+) -> float:
+    """Test accuracy of a linear classifier that sees every training label: what labels would buy.
+
+    Parameters
+    ----------
+    train_features, test_features : np.ndarray, shape (n, d) and (m, d)
+        Standardised inside, with the mean and spread of the training features.
+    train_answers, test_answers : SealedAnswers or array of int, shape (n,) and (m,)
+        True classes; rows with -1 are ignored.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Notes
+    -----
+    Multinomial logistic regression from scikit-learn, C = 1. Taught in notebook 05.
+    """
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    model.fit(*_answered(train_features, train_answers, "train_features"))
+    return float(model.score(*_answered(test_features, test_answers, "test_features")))
+
+
+def comparison(
+    train: ImageSet,
+    test: ImageSet,
+    representations: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    n_clusters: int,
+    seeds: Iterable[int] = range(5),
+) -> pd.DataFrame:
+    """One table: chance, k-means on each representation, and what all labels would buy there.
+
+    Parameters
+    ----------
+    train, test : ImageSet
+        Their answers score; k-means does not see them.
+    representations : mapping
+        Name to (training features (n, d), test features (m, d)), scaled as k-means shall see them.
+    n_clusters : int
+        Number of groups.
+    seeds : iterable of int
+        One run of k-means (best of ten starts) and of chance each.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `representation`, `method`, `dims`, `labels` (how many training labels the method
+        saw), `accuracy`, `accuracy_sd`, `hungarian_test`, `nmi`, `ari` (as in `score`, means over
+        the seeds), `seconds` (mean per run). Rows: chance with all images in one group (the most
+        frequent class), chance with random groups, then two per representation: its k-means and,
+        named "<name>, supervised", its `supervised_ceiling`. Rounded to three decimals.
+
+    Notes
+    -----
+    Taught in notebook 03.
+    """
+    seeds = list(seeds)
+    n_labels = int((unseal(train.answers) != UNKNOWN).sum())
+    bar = tqdm(total=len(representations) * (len(seeds) + 1), desc="runs", delay=5, leave=False)
+
+    def one_group(seed: int) -> dict[str, float]:
+        with warnings.catch_warnings(action="ignore", category=CollapseWarning):
+            return score(train.answers, np.zeros(len(train), int), test.answers, [0] * len(test))
+
+    def at_random(seed: int) -> dict[str, float]:
+        rng = np.random.default_rng(seed)
+        dice = [rng.integers(n_clusters, size=len(images)) for images in (train, test)]
+        return score(train.answers, dice[0], test.answers, dice[1], n_groups=n_clusters)
+
+    def row(name: str, method: str, run: Callable, dims: int | None = None, labels: int = 0):
+        table = repeat(run, seeds if labels == 0 else [0])
+        means = table["mean"].reindex(["accuracy", "hungarian_test", "nmi", "ari", "seconds"])
+        about = {"representation": name, "method": method, "dims": dims, "labels": labels}
+        return {**about, **means, "accuracy_sd": table.loc["accuracy", "sd"]}
+
+    rows = [
+        row("chance, one group", "all in one", one_group),
+        row("chance, random groups", "dice", at_random),
+    ]
+    for name, (a, b) in representations.items():
+
+        def k_means(seed: int, a: np.ndarray = a, b: np.ndarray = b) -> dict[str, float]:
+            found = KMeans(n_clusters, n_init=10, random_state=seed).fit(a)
+            bar.update()
+            groups = found.predict(b)
+            return score(train.answers, found.labels_, test.answers, groups, n_groups=n_clusters)
+
+        def ceiling(seed: int, a: np.ndarray = a, b: np.ndarray = b) -> dict[str, float]:
+            accuracy = supervised_ceiling(a, train.answers, b, test.answers)
+            bar.update()
+            return {"accuracy": accuracy}
+
+        rows.append(row(name, "k-means", k_means, a.shape[1]))
+        rows.append(row(f"{name}, supervised", "linear", ceiling, a.shape[1], n_labels))
+    bar.close()
+    table = pd.DataFrame(rows).astype({"dims": "Int64"}).round(3)
+    table.insert(5, "accuracy_sd", table.pop("accuracy_sd"))
+    return table
+
+
+def _integers(values: ArrayLike, what: str) -> np.ndarray:
+    """Whole numbers, one per image, as int64 (n,)."""
+    values = np.asarray(values)
+    if values.ndim != 1:
+        raise ValueError(
+            f"{what} must be one number per image, but its shape is {values.shape}"
+            + (": take .argmax(axis=1) of probabilities first" if values.ndim == 2 else "")
+        )
+    if values.size and not np.issubdtype(values.dtype, np.integer) and values.dtype != bool:
+        raise ValueError(f"{what} must be whole numbers, but its type is {values.dtype}")
+    return values.astype("int64")
+
+
+def _pair(answers: SealedAnswers | ArrayLike, groups: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Answers and groups of the images that have an answer."""
+    answers, groups = unseal(answers), _integers(groups, "groups")
+    if len(answers) != len(groups):
+        raise ValueError(
+            f"{len(answers):,} answers but {len(groups):,} groups: give both for the same images"
+        )
+    known = answers != UNKNOWN
+    if not known.any():
+        raise ValueError("no image has an answer, so nothing can be scored")
+    return answers[known], groups[known]
+
+
+def _answered(features: np.ndarray, answers: SealedAnswers | ArrayLike, what: str):
+    """Features and answers of the images that have an answer."""
+    answers = unseal(answers)
+    if len(features) != len(answers):
+        raise ValueError(f"{what} has {len(features):,} rows for {len(answers):,} answers")
+    known = answers != UNKNOWN
+    return np.asarray(features)[known], answers[known]
+
+
+def _one_to_one(table: pd.DataFrame) -> dict[int, int]:
+    """Best one-to-one pairing in a table of counts, groups by classes."""
+    rows, columns = linear_sum_assignment(table.to_numpy(), maximize=True)
+    return {int(table.index[r]): int(table.columns[c]) for r, c in zip(rows, columns, strict=True)}
+
+
+def _apply(mapping: dict[int, int], groups: np.ndarray) -> np.ndarray:
+    """Class of each image by its group; UNKNOWN, never right, for a group without one."""
+    return np.array([mapping.get(int(group), UNKNOWN) for group in groups])
+
+
+def _predict(train_answers, train_groups, test_answers, test_groups):
+    """Name the test groups by train: true classes, predicted classes, groups."""
+    true, groups = _pair(test_answers, test_groups)
+    return true, _apply(map_groups(train_answers, train_groups), groups), groups
+
+
+def _effective(sizes: np.ndarray) -> float:
+    """Exponential of the entropy of group sizes (Hill number of order 1)."""
+    share = sizes[sizes > 0] / sizes.sum()
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def _alarm(groups: np.ndarray, n_groups: int, *, warn: bool) -> str | None:
+    """See `check_collapse`; both callers are public, so the warning points at their caller."""
+    if n_groups < 1 or not len(groups):
+        raise ValueError(f"{len(groups)} images in {n_groups} groups: there is nothing to check")
+    sizes = np.unique(groups, return_counts=True)[1]
+    empty, effective = n_groups - len(sizes), _effective(sizes)
+    if empty <= 0 and (n_groups == 1 or (effective - 1) / (n_groups - 1) >= 0.4):
+        return None
+    message = (
+        f"possible collapse: {max(empty, 0)} of {n_groups} groups are empty, the effective number "
+        f"of groups is {effective:.1f}, and the largest holds {sizes.max() / len(groups):.0%} of "
+        "the images. Look at evaluation.group_sizes before you trust any score"
+    )
+    if warn:
+        warnings.warn(message, CollapseWarning, stacklevel=3)
+    return message
