@@ -8,6 +8,7 @@ unchanged, to the test images.
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from tqdm.auto import tqdm
 
 from tfl_helpers.datasets import ImageSet, SealedAnswers, _unseal
 
+Answers = SealedAnswers | ArrayLike
 UNKNOWN = -1  # among answers: this image has none; among predictions: a group never seen on train
 
 
@@ -29,7 +31,7 @@ class CollapseWarning(UserWarning):
     """Most images ended up in a few groups, or some groups are empty."""
 
 
-def unseal(answers: SealedAnswers | ArrayLike | None) -> np.ndarray:
+def unseal(answers: Answers | None) -> np.ndarray:
     """Open sealed answers on purpose, to teach or to score; never to fit, tune or stop.
 
     Parameters
@@ -59,12 +61,12 @@ def unseal(answers: SealedAnswers | ArrayLike | None) -> np.ndarray:
     return _unseal(answers) if isinstance(answers, SealedAnswers) else _integers(answers, "answers")
 
 
-def hungarian_accuracy(answers: SealedAnswers | ArrayLike, groups: ArrayLike) -> float:
+def hungarian_accuracy(answers: Answers, groups: ArrayLike) -> float:
     """Share of images that are right under the best one-to-one pairing of groups and classes.
 
-    Strictly one-to-one, for any numbers of groups and classes: the images of a group that is left
-    without a class are wrong, and so are those of a class left without a group. The pairing is
-    found on the very images it is counted on, so this is an upper view; `score` is the honest one.
+    Strictly one-to-one, for any numbers of groups and classes: images of a group left without a
+    class are wrong, and so are those of a class left without a group. The pairing is found on the
+    very images it is counted on, so this is an upper view; `score` is the honest one.
 
     Parameters
     ----------
@@ -82,14 +84,12 @@ def hungarian_accuracy(answers: SealedAnswers | ArrayLike, groups: ArrayLike) ->
     -----
     Kuhn (1955), The Hungarian method for the assignment problem. Taught in notebook 03.
     """
-    answers, groups = _pair(answers, groups)
+    answers, groups = _answered(answers, _integers(groups, "groups"))
     pairs = _one_to_one(pd.crosstab(groups, answers))
     return float(np.mean(_apply(pairs, groups) == answers))
 
 
-def map_groups(
-    answers: SealedAnswers | ArrayLike, groups: ArrayLike, n_classes: int | None = None
-) -> dict[int, int]:
+def map_groups(answers: Answers, groups: ArrayLike, n_classes: int | None = None) -> dict[int, int]:
     """Find the class that each group stands for. Call it on training images.
 
     One-to-one (Hungarian) as far as there are classes; with more groups than classes, each group
@@ -114,7 +114,7 @@ def map_groups(
     -----
     Taught in notebook 03.
     """
-    answers, groups = _pair(answers, groups)
+    answers, groups = _answered(answers, _integers(groups, "groups"))
     table = pd.crosstab(groups, answers)
     if n_classes is not None:
         if answers.min() < 0 or answers.max() >= n_classes:
@@ -128,9 +128,9 @@ def map_groups(
 
 
 def score(
-    train_answers: SealedAnswers | ArrayLike,
+    train_answers: Answers,
     train_groups: ArrayLike,
-    test_answers: SealedAnswers | ArrayLike,
+    test_answers: Answers,
     test_groups: ArrayLike,
     *,
     n_groups: int | None = None,
@@ -165,10 +165,11 @@ def score(
     Taught in notebook 03.
     """
     true, predicted, groups = _predict(train_answers, train_groups, test_answers, test_groups)
-    train_true, train_groups = unseal(train_answers), _integers(train_groups, "train_groups")
+    known, train_groups = unseal(train_answers), _integers(train_groups, "train_groups")
     sizes = np.unique(train_groups, return_counts=True)[1]
-    n_classes = len(np.unique(train_true[train_true != UNKNOWN]))
-    _alarm(train_groups, n_groups or max(len(sizes), n_classes), warn=True)
+    asked = n_groups or max(len(sizes), len(np.unique(known[known != UNKNOWN])))
+    if alarm := check_collapse(train_groups, asked, warn=False):
+        warnings.warn(alarm, CollapseWarning, stacklevel=2)
     return {
         "accuracy": float(np.mean(predicted == true)),
         "hungarian_test": hungarian_accuracy(true, groups),
@@ -181,9 +182,9 @@ def score(
 
 
 def per_class(
-    train_answers: SealedAnswers | ArrayLike,
+    train_answers: Answers,
     train_groups: ArrayLike,
-    test_answers: SealedAnswers | ArrayLike,
+    test_answers: Answers,
     test_groups: ArrayLike,
     class_names: Sequence[str] = (),
 ) -> pd.DataFrame:
@@ -220,9 +221,9 @@ def per_class(
 
 
 def confusion(
-    train_answers: SealedAnswers | ArrayLike,
+    train_answers: Answers,
     train_groups: ArrayLike,
-    test_answers: SealedAnswers | ArrayLike,
+    test_answers: Answers,
     test_groups: ArrayLike,
     class_names: Sequence[str] = (),
 ) -> pd.DataFrame:
@@ -313,10 +314,26 @@ def check_collapse(groups: ArrayLike, n_groups: int, *, warn: bool = True) -> st
     -----
     Taught in notebook 03.
     """
-    return _alarm(_integers(groups, "groups"), n_groups, warn=warn)
+    groups = _integers(groups, "groups")
+    if n_groups < 1 or not len(groups):
+        raise ValueError(f"{len(groups)} images in {n_groups} groups: there is nothing to check")
+    sizes = np.unique(groups, return_counts=True)[1]
+    empty, effective = max(n_groups - len(sizes), 0), _effective(sizes)
+    if not empty and (n_groups == 1 or (effective - 1) / (n_groups - 1) >= 0.4):
+        return None
+    message = (
+        f"possible collapse: {empty} of {n_groups} groups are empty, the effective number is "
+        f"{effective:.1f}, the largest holds {sizes.max() / len(groups):.0%} of the images. "
+        "Look at evaluation.group_sizes before you trust any score"
+    )
+    if warn:
+        warnings.warn(message, CollapseWarning, stacklevel=2)
+    return message
 
 
-def repeat(run: Callable[[int], Mapping[str, float]], seeds: Iterable[int] = range(5)):
+def repeat(
+    run: Callable[[int], Mapping[str, float]], seeds: Iterable[int] = range(5)
+) -> pd.DataFrame:
     """Run once per seed and sum up, because one lucky run is no result.
 
     Parameters
@@ -347,9 +364,9 @@ def repeat(run: Callable[[int], Mapping[str, float]], seeds: Iterable[int] = ran
 
 def supervised_ceiling(
     train_features: np.ndarray,
-    train_answers: SealedAnswers | ArrayLike,
+    train_answers: Answers,
     test_features: np.ndarray,
-    test_answers: SealedAnswers | ArrayLike,
+    test_answers: Answers,
 ) -> float:
     """Test accuracy of a linear classifier that sees every training label: what labels would buy.
 
@@ -369,9 +386,10 @@ def supervised_ceiling(
     -----
     Multinomial logistic regression from scikit-learn, C = 1. Taught in notebook 05.
     """
+    known, a = _answered(train_answers, np.asarray(train_features), "training features")
+    asked, b = _answered(test_answers, np.asarray(test_features), "test features")
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    model.fit(*_answered(train_features, train_answers, "train_features"))
-    return float(model.score(*_answered(test_features, test_answers, "test_features")))
+    return float(model.fit(a, known).score(b, asked))
 
 
 def comparison(
@@ -410,46 +428,39 @@ def comparison(
     """
     seeds = list(seeds)
     n_labels = int((unseal(train.answers) != UNKNOWN).sum())
-    bar = tqdm(total=len(representations) * (len(seeds) + 1), desc="runs", delay=5, leave=False)
 
     def one_group(seed: int) -> dict[str, float]:
-        with warnings.catch_warnings(action="ignore", category=CollapseWarning):
-            return score(train.answers, np.zeros(len(train), int), test.answers, [0] * len(test))
+        return score(train.answers, [0] * len(train), test.answers, [0] * len(test), n_groups=1)
 
-    def at_random(seed: int) -> dict[str, float]:
+    def dice(seed: int) -> dict[str, float]:
         rng = np.random.default_rng(seed)
-        dice = [rng.integers(n_clusters, size=len(images)) for images in (train, test)]
-        return score(train.answers, dice[0], test.answers, dice[1], n_groups=n_clusters)
+        a, b = (rng.integers(n_clusters, size=len(images)) for images in (train, test))
+        return score(train.answers, a, test.answers, b, n_groups=n_clusters)
 
-    def row(name: str, method: str, run: Callable, dims: int | None = None, labels: int = 0):
-        table = repeat(run, seeds if labels == 0 else [0])
-        means = table["mean"].reindex(["accuracy", "hungarian_test", "nmi", "ari", "seconds"])
-        about = {"representation": name, "method": method, "dims": dims, "labels": labels}
-        return {**about, **means, "accuracy_sd": table.loc["accuracy", "sd"]}
+    def k_means(seed: int, *, a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+        found = KMeans(n_clusters, n_init=10, random_state=seed).fit(a)
+        groups = found.labels_, found.predict(b)
+        return score(train.answers, groups[0], test.answers, groups[1], n_groups=n_clusters)
 
-    rows = [
-        row("chance, one group", "all in one", one_group),
-        row("chance, random groups", "dice", at_random),
+    def linear(seed: int, *, a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+        return {"accuracy": supervised_ceiling(a, train.answers, b, test.answers)}
+
+    runs = [
+        ("chance, one group", "all in one", one_group, None, 0),
+        ("chance, random groups", "dice", dice, None, 0),
     ]
     for name, (a, b) in representations.items():
-
-        def k_means(seed: int, a: np.ndarray = a, b: np.ndarray = b) -> dict[str, float]:
-            found = KMeans(n_clusters, n_init=10, random_state=seed).fit(a)
-            bar.update()
-            groups = found.predict(b)
-            return score(train.answers, found.labels_, test.answers, groups, n_groups=n_clusters)
-
-        def ceiling(seed: int, a: np.ndarray = a, b: np.ndarray = b) -> dict[str, float]:
-            accuracy = supervised_ceiling(a, train.answers, b, test.answers)
-            bar.update()
-            return {"accuracy": accuracy}
-
-        rows.append(row(name, "k-means", k_means, a.shape[1]))
-        rows.append(row(f"{name}, supervised", "linear", ceiling, a.shape[1], n_labels))
-    bar.close()
-    table = pd.DataFrame(rows).astype({"dims": "Int64"}).round(3)
-    table.insert(5, "accuracy_sd", table.pop("accuracy_sd"))
-    return table
+        dims = np.shape(a)[1]
+        runs.append((name, "k-means", partial(k_means, a=a, b=b), dims, 0))
+        runs.append((f"{name}, supervised", "linear", partial(linear, a=a, b=b), dims, n_labels))
+    rows = []
+    for name, method, run, dims, labels in tqdm(runs, desc="rows", delay=5, leave=False):
+        table = repeat(run, seeds[:1] if labels else seeds)
+        about = {"representation": name, "method": method, "dims": dims, "labels": labels}
+        spread = {"accuracy_sd": table.loc["accuracy", "sd"]}
+        rows.append(about | table["mean"].to_dict() | spread)
+    columns = [*about, "accuracy", "accuracy_sd", "hungarian_test", "nmi", "ari", "seconds"]
+    return pd.DataFrame(rows)[columns].astype({"dims": "Int64"}).round(3)
 
 
 def _integers(values: ArrayLike, what: str) -> np.ndarray:
@@ -465,26 +476,19 @@ def _integers(values: ArrayLike, what: str) -> np.ndarray:
     return values.astype("int64")
 
 
-def _pair(answers: SealedAnswers | ArrayLike, groups: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Answers and groups of the images that have an answer."""
-    answers, groups = unseal(answers), _integers(groups, "groups")
-    if len(answers) != len(groups):
+def _answered(
+    answers: Answers, rows: np.ndarray, what: str = "groups"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Answers, and groups or features, of the images that have an answer."""
+    answers = unseal(answers)
+    if len(answers) != len(rows):
         raise ValueError(
-            f"{len(answers):,} answers but {len(groups):,} groups: give both for the same images"
+            f"{len(answers):,} answers but {len(rows):,} {what}: give both for the same images"
         )
     known = answers != UNKNOWN
     if not known.any():
         raise ValueError("no image has an answer, so nothing can be scored")
-    return answers[known], groups[known]
-
-
-def _answered(features: np.ndarray, answers: SealedAnswers | ArrayLike, what: str):
-    """Features and answers of the images that have an answer."""
-    answers = unseal(answers)
-    if len(features) != len(answers):
-        raise ValueError(f"{what} has {len(features):,} rows for {len(answers):,} answers")
-    known = answers != UNKNOWN
-    return np.asarray(features)[known], answers[known]
+    return answers[known], rows[known]
 
 
 def _one_to_one(table: pd.DataFrame) -> dict[int, int]:
@@ -500,7 +504,7 @@ def _apply(mapping: dict[int, int], groups: np.ndarray) -> np.ndarray:
 
 def _predict(train_answers, train_groups, test_answers, test_groups):
     """Name the test groups by train: true classes, predicted classes, groups."""
-    true, groups = _pair(test_answers, test_groups)
+    true, groups = _answered(test_answers, _integers(test_groups, "test_groups"))
     return true, _apply(map_groups(train_answers, train_groups), groups), groups
 
 
@@ -508,21 +512,3 @@ def _effective(sizes: np.ndarray) -> float:
     """Exponential of the entropy of group sizes (Hill number of order 1)."""
     share = sizes[sizes > 0] / sizes.sum()
     return float(np.exp(-(share * np.log(share)).sum()))
-
-
-def _alarm(groups: np.ndarray, n_groups: int, *, warn: bool) -> str | None:
-    """See `check_collapse`; both callers are public, so the warning points at their caller."""
-    if n_groups < 1 or not len(groups):
-        raise ValueError(f"{len(groups)} images in {n_groups} groups: there is nothing to check")
-    sizes = np.unique(groups, return_counts=True)[1]
-    empty, effective = n_groups - len(sizes), _effective(sizes)
-    if empty <= 0 and (n_groups == 1 or (effective - 1) / (n_groups - 1) >= 0.4):
-        return None
-    message = (
-        f"possible collapse: {max(empty, 0)} of {n_groups} groups are empty, the effective number "
-        f"of groups is {effective:.1f}, and the largest holds {sizes.max() / len(groups):.0%} of "
-        "the images. Look at evaluation.group_sizes before you trust any score"
-    )
-    if warn:
-        warnings.warn(message, CollapseWarning, stacklevel=3)
-    return message

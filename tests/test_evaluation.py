@@ -1,0 +1,299 @@
+import dataclasses
+import itertools
+import math
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfl_helpers import datasets, evaluation
+from tfl_helpers.datasets import SealedAnswers
+
+small = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=25)
+
+
+def best_by_trying(answers, groups):
+    """Accuracy of the best one-to-one pairing, by trying every one."""
+    classes, found = list(np.unique(answers)), list(np.unique(groups))
+    if len(classes) < len(found):
+        pairings = (
+            dict(zip(p, classes, strict=True)) for p in itertools.permutations(found, len(classes))
+        )
+    else:
+        pairings = (
+            dict(zip(found, p, strict=True)) for p in itertools.permutations(classes, len(found))
+        )
+    return max(
+        np.mean([p.get(g) == a for a, g in zip(answers, groups, strict=True)]) for p in pairings
+    )
+
+
+@given(small)
+@settings(max_examples=60, deadline=None)
+def test_hungarian_accuracy_is_the_best_of_all_pairings(rows):
+    answers, groups = np.array(rows).T
+    assert evaluation.hungarian_accuracy(answers, groups) == pytest.approx(
+        best_by_trying(answers, groups)
+    )
+
+
+@given(small)
+@settings(max_examples=40, deadline=None)
+def test_mapping_agrees_with_the_accuracy_where_it_is_one_to_one(rows):
+    answers, groups = np.array(rows).T
+    mapping = evaluation.map_groups(answers, groups)
+    right = np.mean([mapping[g] == a for a, g in zip(answers, groups, strict=True)])
+    one_to_one = evaluation.hungarian_accuracy(answers, groups)
+    if len(set(groups)) <= len(set(answers)):
+        assert len(set(mapping.values())) == len(mapping)
+        assert right == pytest.approx(one_to_one)
+    else:
+        assert right >= one_to_one
+
+
+def test_greedy_pairing_would_be_wrong():
+    # Group 0 has 5 of class 0 and 4 of class 1, group 1 has 4 of class 0 only: the largest cell
+    # first gives 5 right, the best pairing 4 + 4.
+    groups, answers = [0] * 9 + [1] * 4, [0] * 5 + [1] * 4 + [0] * 4
+    assert evaluation.hungarian_accuracy(answers, groups) == pytest.approx(8 / 13)
+    assert evaluation.map_groups(answers, groups) == {0: 1, 1: 0}
+
+
+def test_more_groups_than_classes():
+    # By hand: class 7 lies in groups 0 (3), 1 (2), class 9 in group 2 (4) and once in group 1.
+    groups, answers = [0, 0, 0, 1, 1, 1, 2, 2, 2, 2], [7, 7, 7, 7, 7, 9, 9, 9, 9, 9]
+    assert evaluation.hungarian_accuracy(answers, groups) == pytest.approx(0.7)  # group 1 all wrong
+    assert evaluation.map_groups(answers, groups) == {0: 7, 1: 7, 2: 9}  # group 1: its majority
+    assert evaluation.score(answers, groups, answers, groups)["accuracy"] == pytest.approx(0.9)
+
+
+def test_fewer_groups_than_classes():
+    groups, answers = [0, 0, 0, 1, 1, 1], [0, 0, 1, 2, 2, 2]
+    assert evaluation.hungarian_accuracy(answers, groups) == pytest.approx(5 / 6)
+    assert evaluation.map_groups(answers, groups) == {0: 0, 1: 2}
+
+
+def test_a_class_missing_from_train_keeps_the_pairing_one_to_one():
+    groups, answers = [0, 0, 1, 2], [0, 0, 1, 1]
+    assert sorted(evaluation.map_groups(answers, groups).values()) == [0, 1, 1]
+    assert sorted(evaluation.map_groups(answers, groups, n_classes=3).values()) == [0, 1, 2]
+    with pytest.raises(ValueError, match="n_classes=1"):
+        evaluation.map_groups(answers, groups, n_classes=1)
+
+
+def test_the_pairing_comes_from_train_and_is_counted_on_test():
+    # Train says group 0 is class 0. On test the two are swapped, so the honest accuracy is 1/4,
+    # while pairing on test itself would say 3/4.
+    train = ([0, 0, 1, 1], [0, 0, 1, 1])
+    test = ([1, 1, 0, 1], [0, 0, 1, 1])
+    scores = evaluation.score(*train, *test)
+    assert scores["accuracy"] == 0.25
+    assert scores["hungarian_test"] == 0.75
+
+
+def test_a_group_never_seen_on_train_is_wrong():
+    scores = evaluation.score([0, 0, 1, 1], [5, 5, 6, 6], [0, 1, 1, 1], [5, 6, 7, 7])
+    assert scores["accuracy"] == 0.5
+    table = evaluation.confusion([0, 0, 1, 1], [5, 5, 6, 6], [0, 1, 1, 1], [5, 6, 7, 7])
+    assert list(table.columns) == ["0", "1", "no class"]
+    assert table.to_numpy().tolist() == [[1, 0, 0], [0, 1, 2]]
+
+
+def test_nmi_and_ari_by_their_published_definitions():
+    rng = np.random.default_rng(0)
+    answers = rng.integers(4, size=200)
+    groups = np.where(rng.random(200) < 0.6, answers, rng.integers(6, size=200))
+    joint = pd.crosstab(groups, answers).to_numpy()
+    p = joint / joint.sum()
+    outer = np.outer(p.sum(1), p.sum(0))
+    mutual = sum(p[i] * math.log(p[i] / outer[i]) for i in zip(*np.nonzero(p), strict=True))
+    entropies = [-(q * np.log(q)).sum() for q in (p.sum(1), p.sum(0))]
+    # Hubert and Arabie (1985), counted over all pairs of images, one by one.
+    same = [
+        (answers[i] == answers[j], groups[i] == groups[j])
+        for i, j in itertools.combinations(range(200), 2)
+    ]
+    both, in_class, in_group = (
+        sum(f) for f in zip(*[(a and g, a, g) for a, g in same], strict=True)
+    )
+    expected = in_class * in_group / len(same)
+    scores = evaluation.score(answers, groups, answers, groups)
+    assert scores["nmi"] == pytest.approx(mutual / np.mean(entropies))
+    assert scores["ari"] == pytest.approx(
+        (both - expected) / ((in_class + in_group) / 2 - expected)
+    )
+
+
+def test_group_numbers_mean_nothing():
+    rng = np.random.default_rng(1)
+    answers, groups = rng.integers(5, size=100), rng.integers(5, size=100)
+    other = np.array([900, -7, 3, 12, 0])[groups]
+    first = evaluation.score(answers, groups, answers, groups)
+    assert evaluation.score(answers, other, answers, other) == pytest.approx(first)
+
+
+def test_rows_without_an_answer_are_ignored_and_sealed_answers_work():
+    answers, groups = np.array([0, 0, 1, 1, -1, -1]), np.array([3, 3, 4, 4, 3, 4])
+    sealed = SealedAnswers(answers)
+    assert evaluation.hungarian_accuracy(sealed, groups) == 1.0
+    assert evaluation.score(sealed, groups, sealed, groups)["nmi"] == pytest.approx(1.0)
+    assert -1 not in evaluation.map_groups(sealed, groups).values()
+    assert "-1" not in evaluation.confusion(sealed, groups, sealed, groups).index
+    assert evaluation.unseal(sealed).tolist() == answers.tolist()
+    features = np.arange(6, dtype=float)[:, None]
+    assert evaluation.supervised_ceiling(features, sealed, features, sealed) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("answers", "groups", "message"),
+    [
+        (None, [0, 1], "no answers"),
+        ([0, 1], [0], "2 answers but 1 groups"),
+        ([0, 1], [[0.1, 0.9], [0.5, 0.5]], "argmax"),
+        ([0, 1], [0.0, 1.0], "whole numbers"),
+        (["cat", "dog"], [0, 1], "whole numbers"),
+        ([-1, -1], [0, 1], "no image has an answer"),
+        ([], [], "no image has an answer"),
+    ],
+)
+def test_bad_input_says_what_to_do(answers, groups, message):
+    with pytest.raises(ValueError, match=message):
+        evaluation.hungarian_accuracy(answers, groups)
+
+
+def test_per_class_and_confusion_by_hand():
+    # Train: group 0 is "cat", 1 is "dog"; "owl" is in no image at all.
+    train = ([0, 0, 1, 1], [0, 0, 1, 1])
+    test = ([0, 0, 0, 1, 1], [0, 0, 1, 1, 0])
+    names = ("cat", "dog", "owl")
+    table = evaluation.confusion(*train, *test, names)
+    assert table.loc["cat"].tolist() == [2, 1, 0]
+    assert table.loc["dog"].tolist() == [1, 1, 0]
+    assert table.loc["owl"].tolist() == [0, 0, 0]
+    rows = evaluation.per_class(*train, *test, names).set_index("class")
+    assert rows["images"].tolist() == [3, 2, 0]
+    assert rows.loc["cat", ["recall", "precision"]].tolist() == pytest.approx([2 / 3, 2 / 3])
+    assert rows.loc["dog", ["recall", "precision"]].tolist() == pytest.approx([0.5, 0.5])
+    assert rows.loc["owl", ["recall", "precision"]].isna().all()
+
+
+def test_group_sizes_shows_empty_groups():
+    table = evaluation.group_sizes([2, 2, 0], n_groups=4)
+    assert table["images"].tolist() == [1, 0, 2, 0]
+    assert table["share"].sum() == pytest.approx(1)
+    assert evaluation.group_sizes([-1, 5])["group"].tolist() == [-1, 5]
+
+
+def test_collapse_into_one_group_is_an_alarm():
+    with pytest.warns(evaluation.CollapseWarning, match="9 of 10 groups are empty"):
+        message = evaluation.check_collapse(np.zeros(1000, int), 10)
+    assert "effective number is 1.0" in message and "100%" in message
+
+
+def test_collapse_without_an_empty_group_is_an_alarm_too():
+    groups = np.r_[np.zeros(900, int), np.arange(10), np.arange(10)]
+    assert "0 of 10 groups are empty" in evaluation.check_collapse(groups, 10, warn=False)
+    assert evaluation.check_collapse([0] * 91 + [1] * 9, 2, warn=False)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "sizes",
+    [[100] * 10, [1000 // i for i in range(1, 11)], [89, 11], [7]],
+    ids=["equal", "1/i", "nine to one", "a single group"],
+)
+def test_ordinary_sizes_are_no_alarm(sizes):
+    assert evaluation.check_collapse(np.repeat(np.arange(len(sizes)), sizes), len(sizes)) is None
+
+
+def test_every_score_passes_the_alarm_and_points_at_its_caller():
+    answers = np.arange(100) % 10
+    with pytest.warns(evaluation.CollapseWarning) as caught:
+        scores = evaluation.score(answers, np.zeros(100, int), answers, np.zeros(100, int))
+    assert caught[0].filename == __file__
+    assert (scores["accuracy"], scores["n_groups"], scores["effective_groups"]) == (0.1, 1, 1.0)
+    with warnings.catch_warnings(action="error"):  # five groups on purpose: no collapse
+        evaluation.score(answers, answers // 2, answers, answers // 2, n_groups=5)
+
+
+def test_effective_groups_is_the_exponential_of_the_entropy():
+    answers = [0] * 50 + [1] * 25 + [2] * 25
+    scores = evaluation.score(answers, answers, answers, answers)
+    assert scores["effective_groups"] == pytest.approx(2**1.5)  # entropy 1.5 bits
+    assert (scores["n_groups"], scores["smallest_group"]) == (3, 25)
+
+
+def test_repeat_gives_mean_and_sample_deviation():
+    table = evaluation.repeat(lambda seed: {"a": float(seed), "b": 1.0}, seeds=[1, 2, 6])
+    assert table.loc["a"].tolist() == pytest.approx([3.0, math.sqrt(7)])
+    assert table.loc["b"].tolist() == [1.0, 0.0]
+    assert table.loc["seconds", "mean"] >= 0
+    with pytest.raises(ValueError, match="no seeds"):
+        evaluation.repeat(lambda seed: {}, seeds=[])
+
+
+@pytest.fixture(scope="module")
+def digits():
+    train, test = datasets.load("digits", limit=400)
+    return train, test, [s.images.reshape(len(s), -1).astype("float32") for s in (train, test)]
+
+
+@pytest.fixture(scope="module")
+def table(digits):
+    train, test, pixels = digits
+    noise = [np.random.default_rng(0).normal(size=(len(z), 8)) for z in pixels]
+    spaces = {"noise": tuple(noise), "pixels": tuple(pixels)}
+    table = evaluation.comparison(train, test, spaces, n_clusters=10, seeds=range(2))
+    assert table["representation"].is_unique
+    return table.set_index("representation")
+
+
+def test_comparison_on_real_digits(table):
+    accuracy = table["accuracy"]
+    assert 0.02 < accuracy["chance, random groups"] < 0.18
+    assert 0.02 < accuracy["noise"] < 0.2
+    assert 0.6 < accuracy["pixels"] < accuracy["pixels, supervised"] <= 1
+    assert table.loc["pixels", "dims"] == 64
+    assert table["labels"].tolist() == [0, 0, 0, 400, 0, 400]
+    assert (table["hungarian_test"] >= accuracy)[["noise", "chance, random groups"]].all()
+    assert (table["seconds"] > 0).all()
+
+
+def test_chance_with_one_group_is_the_most_frequent_class(digits, table):
+    train, test = (evaluation.unseal(images.answers) for images in digits[:2])
+    wanted = np.mean(test == np.bincount(train).argmax())
+    assert table.loc["chance, one group", "accuracy"] == round(wanted, 3)
+
+
+def test_k_means_does_not_see_the_answers(digits, table):
+    """With shuffled answers the groups stay the same, so only the scores change."""
+    train, test, pixels = digits
+    shuffled = SealedAnswers(np.random.default_rng(0).permutation(evaluation.unseal(train.answers)))
+    other = dataclasses.replace(train, answers=shuffled)
+    spaces = {"pixels": tuple(pixels)}
+    again = evaluation.comparison(other, test, spaces, n_clusters=10, seeds=range(2))
+    again = again.set_index("representation").loc["pixels"]
+    assert again["accuracy"] < 0.4 < table.loc["pixels", "accuracy"]
+    for key in ("nmi", "ari", "hungarian_test"):
+        assert again[key] == table.loc["pixels", key]
+
+
+def test_ceiling_does_not_depend_on_the_scale_of_a_feature(digits):
+    train, test, (a, b) = digits
+    first = evaluation.supervised_ceiling(a, train.answers, b, test.answers)
+    scale = np.logspace(-3, 3, a.shape[1])
+    assert first > 0.9
+    assert evaluation.supervised_ceiling(
+        a * scale + 5, train.answers, b * scale + 5, test.answers
+    ) == pytest.approx(first, abs=0.01)
+
+
+def test_only_evaluation_opens_answers():
+    package = Path(evaluation.__file__).parent
+    users = {p.stem for p in package.glob("*.py") if re.search(r"\b_unseal\b", p.read_text("utf8"))}
+    assert users == {"datasets", "evaluation"}
