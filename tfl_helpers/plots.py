@@ -10,12 +10,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import display
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
 # Petroff (2021): ten colours that stay apart for colour-blind readers. No two of the first seventy
 # groups share colour and marker.
-PALETTE = tuple(plt.color_sequences["petroff10"])
+PALETTE = tuple(to_hex(color) for color in plt.color_sequences["petroff10"])
 MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "star", "plus")
 MAP_POINTS = 1_500  # more thumbnails than this would make a notebook larger than 3 MB
 
@@ -45,7 +46,7 @@ def figure(fig: Figure, alt: str, *, caption: str | None = None) -> None:
     if not alt.strip() or alt.strip() in titles:
         raise ValueError(f"alt must say what the figure shows, and more than its title: {alt!r}")
     file = io.BytesIO()
-    fig.savefig(file, format="png", dpi=fig.dpi, facecolor="white")
+    fig.savefig(file, format="png", dpi=fig.dpi, facecolor="white", bbox_inches="tight")
     plt.close(fig)
     if file.tell() > 100_000:  # photographs: 256 colours take a third of the space
         palette = Image.open(file).convert("RGB").quantize(256)
@@ -296,11 +297,9 @@ def feature_map_2d(
     )
     items = []
     for number, (group, rows) in enumerate(data.groupby("group")):
-        look = {
-            "color": PALETTE[number % len(PALETTE)],
-            "marker": MARKERS[number % len(MARKERS)],
-        }
-        glyph = plot.scatter("x", "y", size=7, alpha=0.8, source=ColumnDataSource(rows), **look)
+        source = ColumnDataSource({name: rows[name].to_numpy() for name in rows})
+        color, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+        glyph = plot.scatter("x", "y", source=source, size=7, color=color, marker=marker, alpha=0.8)
         items.append((f"group {group} ({len(rows)})", [glyph]))
     legend = Legend(items=items, click_policy="hide", ncols=-(-len(items) // 20))
     plot.add_layout(legend, "right")
@@ -312,14 +311,19 @@ def feature_map_2d(
             "<div>group @group</div><div>@name</div>",
             point_policy="snap_to_data",
             attachment="horizontal",
+            limit=2,
         )
     )
-    page = html.escape(file_html(plot, INLINE, title))
-    caption = f"{alt} Point at a marker to see its image; click a group in the legend to hide it."
+    # Bokeh's code holds far fewer single quotes than double ones: 0.1 MB less to escape.
+    page = file_html(plot, INLINE, title).replace("&", "&amp;").replace("'", "&#39;")
+    caption = (
+        f"{alt} Point at a marker to see its image; click a group in the legend to hide it. "
+        "(No map above? Run this cell: notebooks from elsewhere show no scripts before that.)"
+    )
     if len(shown) < len(images):
         caption += f" {len(shown):,} of {len(images):,} images are shown."
     style = "width: 100%; height: 540px; border: 0"
-    frame = f'<iframe title="{html.escape(alt)}" style="{style}" srcdoc="{page}"></iframe>'
+    frame = f"<iframe title='{html.escape(alt)}' style='{style}' srcdoc='{page}'></iframe>"
     _show(frame, alt, caption)
 
 
@@ -380,9 +384,9 @@ def _pixels(image: Any, side: int) -> np.ndarray:
 
 
 def _thumbnail(image: Any) -> str:
-    """One image as a tiny WebP file in base64: 32 x 32 colours take some 300 bytes."""
+    """One image as a tiny WebP file in base64: 32 x 32 colours take some 240 bytes."""
     pixels, file = _pixels(image, 32), io.BytesIO()
-    Image.fromarray(pixels).save(file, "WEBP", quality=60, lossless=pixels.size < 500)
+    Image.fromarray(pixels).save(file, "WEBP", quality=40, lossless=pixels.size < 500)
     return base64.b64encode(file.getvalue()).decode()
 
 
@@ -397,33 +401,31 @@ def _rows(
     """Draw rows of images into one pair of axes, far quicker than an axes for each."""
     if not rows:
         raise ValueError("there are no images to show")
-    columns, cell = max(map(len, rows)), 0.72 if titles is None else 1.1
-    pad = 0.25 if titles is not None else 0.0
-    left = 1.1 if any(labels) else 0.0
+    # Each image is drawn one unit long; a cell is as wide as the widest and as tall as the tallest.
+    rows = [[_pixels(image, 96) for image in row] for row in rows]
+    sides = np.array([pixels.shape[:2] for row in rows for pixels in row])
+    tall, wide = (sides / sides.max(1, keepdims=True)).max(0) + 0.06
+    letters = max((len(line) for text in titles or () for line in text.split("\n")), default=0)
+    inches = max(0.76 / np.sqrt(tall * wide), 0.065 * letters / wide)
+    space = 0.25 if titles else 0.0
+    width, height = max(map(len, rows)) * wide, len(rows) * (tall + space)
     fig, ax = plt.subplots(
-        figsize=(max(columns * cell + left, 4), len(rows) * cell * (1 + pad) + 0.4 * bool(title)),
+        figsize=(width * inches + 1.1 * any(labels), height * inches + 0.4 * bool(title)),
         dpi=80,
         layout="constrained",
     )
-    number = 0
+    titles = iter(titles or ())
     for y, row in enumerate(rows):
-        top = y * (1 + pad) + pad
-        ax.text(-0.1, top + 0.5, labels[y], ha="right", va="center", fontsize=8)
-        for x, image in enumerate(row):
-            pixels = _pixels(image, 96)
-            height, width = np.array(pixels.shape[:2]) / max(pixels.shape[:2]) * 0.94
-            box = (
-                x + 0.5 - width / 2,
-                x + 0.5 + width / 2,
-                top + 0.5 + height / 2,
-                top + 0.5 - height / 2,
-            )
+        bottom = (y + 1) * (tall + space)
+        ax.text(-0.1, bottom - tall / 2, labels[y], ha="right", va="center", fontsize=8)
+        for x, pixels in enumerate(row):
+            h, w = np.array(pixels.shape[:2]) / max(pixels.shape[:2]) / 2
+            middle = (x + 0.5) * wide
+            box = (middle - w, middle + w, bottom - tall / 2 + h, bottom - tall / 2 - h)
             ax.imshow(pixels, extent=box, interpolation="nearest")
-            if titles is not None:
-                ax.text(x + 0.5, top, titles[number], ha="center", va="bottom", fontsize=8)
-            number += 1
-    ax.set(xlim=(0, columns), ylim=(len(rows) * (1 + pad), 0), aspect="equal")
+            text = next(titles, "")
+            ax.text(middle, bottom - tall, text, ha="center", va="bottom", fontsize=8)
+    ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     ax.axis("off")
-    if title:
-        fig.suptitle(title, fontsize=11)
+    fig.suptitle(title or "", fontsize=11)
     figure(fig, alt)
