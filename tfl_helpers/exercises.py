@@ -66,7 +66,8 @@ def check(name: str, answer: Any, *context: Any) -> None:
         verdict = f"Not yet: {hint}"
     except Exception as error:  # a learner's code may fail in any way, and must not stop Run All
         cause = error
-        verdict = f"Not yet: trying it stopped with {type(error).__name__}: {error}"
+        first_line = str(error).strip().partition("\n")[0]
+        verdict = f"Not yet: trying it stopped with {type(error).__name__}: {first_line}"
     if os.environ.get("TFL_STRICT_EXERCISES") == "1":
         raise AssertionError(f"exercise {name}: {verdict}") from cause
     print(verdict)
