@@ -437,7 +437,7 @@ def batches(
     return data.map(convert, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 
-def download(url: str, target: Path, digest: str, *, progress: bool = True) -> None:
+def download(url: str, target: Path, digest: str | None, *, progress: bool = True) -> None:
     """Download a file, check it, and only then put it in its place.
 
     Stopped half-way, or with the wrong content, it leaves nothing at `target`; two at once do no
@@ -449,8 +449,8 @@ def download(url: str, target: Path, digest: str, *, progress: bool = True) -> N
         Where it comes from.
     target : Path
         Where it shall be; its folder is made.
-    digest : str
-        SHA-256 (64 hex digits) or MD5 (32) of the content.
+    digest : str or None
+        SHA-256 (64 hex digits) or MD5 (32) of the content; None where its publisher gives none.
     progress : bool
         Show a progress bar.
 
@@ -460,7 +460,7 @@ def download(url: str, target: Path, digest: str, *, progress: bool = True) -> N
         The download failed, or its content has another hash.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    content = hashlib.md5() if len(digest) == 32 else hashlib.sha256()
+    content = hashlib.md5() if digest and len(digest) == 32 else hashlib.sha256()
     with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as part:
         try:
             with urllib.request.urlopen(url, timeout=30) as source:
@@ -473,7 +473,7 @@ def download(url: str, target: Path, digest: str, *, progress: bool = True) -> N
                     bar.update(len(block))
                 bar.close()
             part.close()
-            if content.hexdigest() != digest:
+            if digest and content.hexdigest() != digest:
                 raise OSError(
                     f"{url}: what arrived has hash {content.hexdigest()}, not {digest}. It was "
                     "cut off or changed on the way, and is thrown away: try again"
@@ -666,7 +666,7 @@ def _find(name: str, progress: bool) -> tuple[ImageSet, ImageSet]:
 
 
 def _anonymous(split: ImageSet) -> ImageSet:
-    """Shuffle, and number the images: sorted paths such as "cat/0012.jpg" would tell the answers."""
+    """Shuffle and number the images: sorted paths such as "cat/0012.jpg" tell the answers."""
     split = split.take(np.random.default_rng(0).permutation(len(split)))
     return replace(split, names=[f"{split.split}/{i:05d}" for i in range(len(split))])
 
