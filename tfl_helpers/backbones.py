@@ -7,8 +7,9 @@ Every backbone is a plain Keras model of four parts: ``resize``, the network's o
 import difflib
 import hashlib
 import random
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -423,6 +424,53 @@ def weights_file(
     return str(path)
 
 
+def copy_to_bundle(
+    name: str, folder: str | Path, *, size: int | Sequence[int] = PHOTO_SIZE
+) -> list[Path]:
+    """Copy the weights of an ImageNet backbone, wherever they are found, into a bundle.
+
+    Parameters
+    ----------
+    name : str
+        A name of `keras.applications`.
+    folder : str or Path
+        Later the value of KERAS_HOME.
+    size : int or (int, int)
+        Height and width; some networks have other weights for other sizes.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    ValueError
+        No such backbone, or one that needs no weights.
+    WeightsMissingError
+        They are not in the Keras cache and cannot be downloaded.
+
+    Notes
+    -----
+    Taught in notebook 00.
+    """
+    _known(name, [known for known in names() if known[0].isupper()], "ImageNet backbone")
+    written = []
+
+    def copy(*args: Any, **options: Any) -> str:
+        source = Path(weights_file(*args, **options))
+        target = Path(folder) / "models" / source.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_suffix(".part")
+        shutil.copyfile(source, part)
+        part.replace(target)  # never half a file under the right name
+        written.append(target)
+        return str(target)
+
+    _application(name, _pair(size), "imagenet", 0, copy)
+    return written
+
+
 @keras.saving.register_keras_serializable("tfl_helpers")
 class _SavedModel(keras.layers.Layer):
     """A loaded SavedModel, frozen; `digest` tells one content from another."""
@@ -472,13 +520,19 @@ def _assemble(
     return model
 
 
-def _application(name: str, size: tuple[int, int], weights: str | None, seed: int) -> keras.Model:
-    """Build a network of `keras.applications` without its top."""
+def _application(
+    name: str,
+    size: tuple[int, int],
+    weights: str | None,
+    seed: int,
+    find: Callable[..., str] | None = None,
+) -> keras.Model:
+    """Build a network of `keras.applications` without its top; `find` finds its weights."""
     make = getattr(keras.applications, name)
     state = random.getstate()  # Keras draws the seeds of its initialisers from here
     random.seed(seed)
     try:
-        with mock.patch("keras.src.utils.file_utils.get_file", weights_file):
+        with mock.patch("keras.src.utils.file_utils.get_file", find or weights_file):
             return make(include_top=False, weights=weights, input_shape=(*size, 3))
     finally:
         random.setstate(state)

@@ -1,0 +1,35 @@
+# make run | test | lab | notebooks | clean; README.md has the plain commands for Windows and conda.
+PYTHON ?= python3
+PROFILE ?= digits
+BIN := .venv/bin
+STAMP := .venv/.installed
+export TFL_CACHE_DIR ?= $(CURDIR)/build/cache
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: run test lab notebooks clean
+.DEFAULT_GOAL := run
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c "import sys; v = sys.version_info; ok = (3, 11) <= v < (3, 14); \
+	sys.exit(0 if ok else f'Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 …')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks,test]'
+	@touch $(STAMP)
+
+run: $(STAMP)  ## execute the series, pages and results in build/
+	$(BIN)/python tools/notebooks.py run --profile $(PROFILE)
+
+test: $(STAMP)  ## style, unit tests, notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-cell-timeout=300 notebooks
+
+lab: $(STAMP)  ## open the series in JupyterLab
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+notebooks: $(STAMP)  ## make the committed outputs anew, measure time and memory
+	$(BIN)/python tools/notebooks.py refresh
+
+clean:
+	rm -rf build .venv .pytest_cache .ruff_cache .hypothesis
