@@ -7,6 +7,7 @@ that says how to get it. Answers stay sealed; only `tfl_helpers.evaluation` open
 
 import gzip
 import hashlib
+import http.client
 import io
 import os
 import pickle
@@ -14,6 +15,9 @@ import shutil
 import tarfile
 import tempfile
 import urllib.request
+import uuid
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -116,10 +120,11 @@ class SealedAnswers:
             "on purpose, for teaching, call evaluation.unseal"
         )
 
-    __array__ = __getitem__ = __iter__ = __contains__ = __reduce_ex__ = _refuse
+    __array__ = __getitem__ = __iter__ = __contains__ = __reduce_ex__ = __getstate__ = _refuse
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # type: ignore[assignment]
     __add__ = __radd__ = __sub__ = __rsub__ = __int__ = __float__ = __index__ = _refuse
     __hash__ = object.__hash__
+    shape = property(_refuse)  # what Keras asks for first
 
 
 def _unseal(answers: SealedAnswers) -> np.ndarray:
@@ -144,7 +149,7 @@ class FolderImages(Sequence):
     """
 
     def __init__(self, root: str | Path, files: Sequence[str] | None = None) -> None:
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
         self.files = list_images(root) if files is None else list(files)
 
     def __len__(self) -> int:
@@ -350,7 +355,7 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
             if size is not None and image.size != size[::-1]:
                 image = image.resize(size[::-1], Image.Resampling.BILINEAR)
             return np.asarray(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
         raise ImageReadError(
             f"cannot read {path}: {error}. cleaning.inspect lists such files; leave them out "
             "with load(..., exclude=...)"
@@ -460,28 +465,34 @@ def download(url: str, target: Path, digest: str | None, *, progress: bool = Tru
         The download failed, or its content has another hash.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    content = hashlib.md5() if digest and len(digest) == 32 else hashlib.sha256()
-    with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as part:
-        try:
-            with urllib.request.urlopen(url, timeout=30) as source:
-                size = int(source.headers.get("Content-Length", 0)) or None
-                bar = tqdm(total=size, unit="B", unit_scale=True, desc=target.name)
-                bar.disable = bar.disable or not progress
+    content, arrived = _hasher(digest), 0
+    part = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
+    try:
+        with part.open("xb") as file, urllib.request.urlopen(url, timeout=30) as source:
+            size = int(source.headers.get("Content-Length", 0)) or None
+            with bar(progress, total=size, unit="B", unit_scale=True, desc=target.name) as shown:
                 while block := source.read(1 << 18):
-                    part.write(block)
+                    file.write(block)
                     content.update(block)
-                    bar.update(len(block))
-                bar.close()
-            part.close()
-            if digest and content.hexdigest() != digest:
-                raise OSError(
-                    f"{url}: what arrived has hash {content.hexdigest()}, not {digest}. It was "
-                    "cut off or changed on the way, and is thrown away: try again"
-                )
-            os.replace(part.name, target)
-        finally:
-            part.close()
-            Path(part.name).unlink(missing_ok=True)
+                    arrived += len(block)
+                    shown.update(len(block))
+        if size not in (None, arrived):  # urllib takes a cut-off body for a whole one
+            raise OSError(f"{url}: {arrived:,} of {size:,} bytes arrived: try again")
+        if digest and content.hexdigest() != digest:
+            raise OSError(
+                f"{url}: what arrived has hash {content.hexdigest()}, not {digest}. It was "
+                "changed on the way, and is thrown away: try again"
+            )
+        os.replace(part, target)
+    except http.client.HTTPException as error:
+        raise OSError(f"{url}: the download broke off ({error!r}): try again") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def bar(progress: bool, *args: Any, **options: Any) -> tqdm:
+    """Make a progress bar, or none; TQDM_DISABLE=1 is honoured either way."""
+    return tqdm(*args, **options, **({} if progress else {"disable": True}))
 
 
 def offline() -> bool:
@@ -547,13 +558,25 @@ def copy_to_bundle(name: str, folder: Path, *, progress: bool = True) -> Path:
     ------
     DatasetMissingError
         The set is nowhere.
+    ValueError
+        It needs no copy, or is unknown.
     """
+    if name not in CLASS_NAMES or name == "digits":
+        others = ", ".join(other for other in CLASS_NAMES if other != "digits")
+        raise ValueError(f"{name!r} cannot be copied to a bundle; these can: {others}")
     place = _bundled(name)
     folder.mkdir(parents=True, exist_ok=True)
+    if place is not None and place.parent.samefile(folder):
+        return place
     with tempfile.TemporaryDirectory(dir=folder) as making:
         if place is not None:
             target, made = folder / place.name, Path(making, place.name)
-            (shutil.copytree if place.is_dir() else shutil.copyfile)(place, made)
+            if place.is_dir():
+                shutil.copytree(place, made, copy_function=shutil.copyfile)
+                for inner, *_ in os.walk(made):  # a read-only bundle would come out read-only
+                    os.chmod(inner, 0o755)
+            else:
+                shutil.copyfile(place, made)
         else:
             train, test = _find(name, progress)
             target, made = folder / f"{name}.npz", Path(making, f"{name}.npz")
@@ -594,7 +617,8 @@ def _folder(root: Path, name: str, seed: int, test_size: float) -> tuple[ImageSe
             f"{root} holds {len(files)} images ({', '.join(sorted(SUFFIXES))}): at least 2 are "
             "needed, one to train and one to test"
         )
-    if {Path(file).parts[0] for file in files} == {"train", "test"}:
+    own_split = {Path(file).parts[0] for file in files} == {"train", "test"}
+    if own_split:
         parts = {s: [f for f in files if f.startswith(f"{s}/")] for s in ("train", "test")}
     else:
         if not 0 < test_size < 1:
@@ -603,7 +627,6 @@ def _folder(root: Path, name: str, seed: int, test_size: float) -> tuple[ImageSe
         n_test = min(max(round(test_size * len(files)), 1), len(files) - 1)
         cut = {"train": np.sort(order[n_test:]), "test": np.sort(order[:n_test])}
         parts = {split: [files[i] for i in chosen] for split, chosen in cut.items()}
-    own_split = all(file.startswith(f"{s}/") for s, part in parts.items() for file in part)
 
     def inner(file: str) -> tuple[str, ...]:
         return Path(file).parts[int(own_split) : -1]
@@ -662,7 +685,22 @@ def _find(name: str, progress: bool) -> tuple[ImageSet, ImageSet]:
             raise DatasetMissingError(f"{_how_to_get(name)} (download: {error})") from error
     if name == "mnist":
         return _from_npz(name, files[0][0])
-    return _from_arrays(name, *{"fashion_mnist": _read_idx, "cifar10": _read_cifar}[name](files))
+    contents = [_checked(path, digest) for path, _, digest in files]
+    read = {"fashion_mnist": _read_idx, "cifar10": _read_cifar}[name]
+    return _from_arrays(name, *read(contents))
+
+
+def _hasher(digest: str | None) -> Any:
+    return hashlib.md5() if digest and len(digest) == 32 else hashlib.sha256()
+
+
+def _checked(path: Path, digest: str) -> bytes:
+    """Read a file of the Keras cache, if it is the very file its authors published."""
+    content, found = path.read_bytes(), _hasher(digest)
+    found.update(content)
+    if found.hexdigest() != digest:
+        raise ValueError(f"{path} is not the file that was published: delete it and try again")
+    return content
 
 
 def _anonymous(split: ImageSet) -> ImageSet:
@@ -686,10 +724,11 @@ def _how_to_get(name: str) -> str:
 def _from_npz(name: str, path: Path) -> tuple[ImageSet, ImageSet]:
     """Read a file in the Keras layout; no pickle is ever loaded."""
     keys = ("x_train", "y_train", "x_test", "y_test")
+    broken = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = [stored[key] for key in keys]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except broken as error:
         raise ValueError(
             f"{path} is not what a bundle holds: {error}. It must be a .npz file with "
             f"{', '.join(keys)} and no pickled objects; `python -m tfl_helpers prefetch` makes one"
@@ -707,10 +746,12 @@ def _from_arrays(name, x_train, y_train, x_test, y_test, source="") -> tuple[Ima
                 f"{source or name}: x_{split} is {x.dtype} {x.shape}; images are uint8 (n, h, w) "
                 "or (n, h, w, 1 or 3), 0..255"
             )
-        if len(x) != len(y) or not np.issubdtype(y.dtype, np.integer):
+        last = len(CLASS_NAMES[name]) - 1
+        whole = len(x) == len(y) and np.issubdtype(y.dtype, np.integer)
+        if not whole or (len(y) and not -1 <= y.min() <= y.max() <= last):
             raise ValueError(
                 f"{source or name}: y_{split} is {y.dtype} {y.shape} for {len(x)} images; one "
-                "whole number per image is needed"
+                f"whole number per image is needed, from 0 to {last}"
             )
         names = [f"{split}/{i:05d}" for i in range(len(x))]
         x = x[..., None] if grey else x
@@ -718,25 +759,19 @@ def _from_arrays(name, x_train, y_train, x_test, y_test, source="") -> tuple[Ima
     return result[0], result[1]
 
 
-def _read_idx(files: list) -> list[np.ndarray]:
+def _read_idx(contents: list[bytes]) -> list[np.ndarray]:
     """Fashion-MNIST's four files: a header of 16 or 8 bytes, then the values."""
     arrays = []
-    for number, (path, *_) in enumerate(files):
+    for number, content in enumerate(contents):
         images = number % 2 == 0
-        values = np.frombuffer(
-            gzip.decompress(path.read_bytes()), np.uint8, offset=16 if images else 8
-        )
+        values = np.frombuffer(gzip.decompress(content), np.uint8, offset=16 if images else 8)
         arrays.append(values.reshape(-1, 28, 28) if images else values)
     return arrays
 
 
-def _read_cifar(files: list) -> list[np.ndarray]:
-    """CIFAR-10's archive of pickles, opened only if it is the very file its authors published."""
-    ((path, _, digest),) = files
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise ValueError(f"{path} is not the published CIFAR-10 archive: delete it and try again")
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+def _read_cifar(contents: list[bytes]) -> list[np.ndarray]:
+    """CIFAR-10's archive of pickles, opened only once its hash is checked."""
+    with tarfile.open(fileobj=io.BytesIO(contents[0])) as archive:
 
         def read(part: str) -> dict:
             file = archive.extractfile(f"cifar-10-batches-py/{part}")
@@ -756,10 +791,10 @@ def _in_memory(split: ImageSet, progress: bool) -> ImageSet:
     """Read a bundle's folder of small images of one size into one array."""
     if not isinstance(split.images, FolderImages):
         return split
-    bar = tqdm(range(0, len(split), 1000), desc=f"{split.name} {split.split}", delay=2, leave=False)
-    bar.disable = bar.disable or not progress
+    about = {"desc": f"{split.name} {split.split}", "delay": 2, "leave": False}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        parts = [_read_all(split.images[start : start + 1000], pool) for start in bar]
+        starts = bar(progress, range(0, len(split), 1000), **about)
+        parts = [_read_all(split.images[start : start + 1000], pool) for start in starts]
     return replace(split, images=np.concatenate(parts))
 
 
