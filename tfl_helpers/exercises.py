@@ -140,3 +140,116 @@ def _l2_normalise(answer: Callable) -> None:
     lengths = np.linalg.norm(got, axis=1)
     _expect_close(lengths, [1, 1, 1, 1, 0], "divide each row by its own length (axis=1)")
     _expect_close((got * z).sum(1), np.linalg.norm(z, axis=1), "keep the direction of each row")
+
+
+@_checker("00-b", "a prototype shows at a glance what a group is about.")
+def _nearest_image(answer: Callable) -> None:
+    _expect_function(answer)
+    z = np.random.default_rng(0).normal(size=(50, 4))
+    for row in (7, 31):
+        got = answer(z, z[row] + 0.001)
+        _expect_shape(got, (), "the position")
+        _expect(got == row, "take the row with the smallest distance: np.linalg.norm(..., axis=1)")
+
+
+@_checker("00-c", "a share of right ones; on images that were kept aside it is an honest number.")
+def _accuracy(answer: Callable) -> None:
+    _expect_function(answer)
+    _expect_close(answer(np.array([1, 2, 3, 4]), np.array([1, 2, 0, 0])), 0.5, "count the agreeing")
+    _expect_close(answer(np.array([0, 0, 5]), np.array([0, 0, 5])), 1.0, "equal arrays give 1")
+
+
+@_checker("01-a", "one scaling, in one place; done twice it would turn every image black.")
+def _to_minus_one_to_one(answer: Callable) -> None:
+    _expect_function(answer)
+    got = answer(np.array([[0, 51, 255]], "uint8"))
+    _expect_shape(got, (1, 3))
+    _expect(np.asarray(got).dtype == np.float32, "the result should be float32: .astype('float32')")
+    _expect_close(got, [[-1, -0.6, 1]], "0 becomes -1 and 255 becomes 1: divide by half of 255")
+
+
+@_checker("01-b", "three equal channels are still grey, but a photo network now takes them.")
+def _grey_to_rgb(answer: Callable) -> None:
+    _expect_function(answer)
+    images = np.arange(2 * 4 * 5, dtype="uint8").reshape(2, 4, 5, 1)
+    got = answer(images)
+    _expect_shape(got, (2, 4, 5, 3))
+    _expect_close(got, images + np.zeros((1, 1, 1, 3)), "each channel is a copy of the grey one")
+    _expect(np.asarray(got).dtype == np.uint8, "the type should stay uint8")
+
+
+@_checker("01-c", "nobody is in both parts, and everybody gets the same split.")
+def _split(answer: Callable) -> None:
+    _expect_function(answer)
+    result = answer(100, 20, 0)
+    _expect(isinstance(result, tuple) and len(result) == 2, "return two arrays: train, test")
+    train, test = (np.asarray(part) for part in result)
+    _expect_shape(test, (20,), "test")
+    _expect_shape(train, (80,), "train")
+    everyone = np.sort(np.concatenate([train, test]))
+    _expect(np.array_equal(everyone, np.arange(100)), "every position belongs in exactly one part")
+    _expect(np.array_equal(answer(100, 20, 0)[1], test), "the same seed should give the same split")
+    _expect(not np.array_equal(answer(100, 20, 1)[1], test), "another seed, another split")
+    _expect(not np.array_equal(np.sort(test), np.arange(20)), "draw at random, not the first ones")
+
+
+@_checker("01-d", "a dictionary finds exact copies in one pass; near ones need a perceptual hash.")
+def _first_copies(answer: Callable) -> None:
+    _expect_function(answer)
+    images = np.random.default_rng(0).integers(0, 256, (6, 3, 3, 1)).astype("uint8")
+    images[4], images[5] = images[1], images[1]
+    got = list(answer(images))
+    _expect_shape(got, (6,))
+    hint = "give each image the position of the first one equal to it, else its own"
+    _expect(got == [0, 1, 2, 3, 1, 1], hint)
+
+
+@_checker("02-a", "this is global average pooling: where a pattern was is gone, how much is kept.")
+def _average_pooling(answer: Callable) -> None:
+    _expect_function(answer)
+    maps = np.random.default_rng(0).normal(size=(2, 4, 5, 3))
+    got = answer(maps)
+    _expect_shape(got, (2, 3))
+    _expect_close(got, maps.mean((1, 2)), "take the mean over height and width: axes 1 and 2")
+
+
+@_checker("02-b", "multiply, add, move on: the whole of a convolutional network is made of this.")
+def _convolve(answer: Callable) -> None:
+    _expect_function(answer)
+    rng = np.random.default_rng(0)
+    image, kernel = rng.normal(size=(6, 5)), rng.normal(size=(3, 3))
+    windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3))
+    got = answer(image, kernel)
+    _expect_shape(got, (4, 3))
+    hint = "multiply each 3 x 3 window with the kernel as it is (no flipping) and add up"
+    _expect_close(got, (windows * kernel).sum((2, 3)), hint)
+
+
+@_checker("02-c", "parameters depend on the kernel and the channels, not on the image's size.")
+def _convolution_parameters(answer: Callable) -> None:
+    _expect_function(answer)
+    for side, before, after in ((3, 3, 32), (5, 1, 8)):
+        hint = "side x side x channels in for each channel out, and one bias for each of them"
+        _expect_close(answer(side, before, after), (side * side * before + 1) * after, hint)
+
+
+@_checker("03-b", "assigning to the nearest centre is half of k-means; the other half is the mean.")
+def _assign(answer: Callable) -> None:
+    _expect_function(answer)
+    rng = np.random.default_rng(0)
+    z, centres = rng.normal(size=(40, 3)), rng.normal(size=(5, 3))
+    got = answer(z, centres)
+    _expect_shape(got, (40,))
+    distances = np.linalg.norm(z[:, None] - centres, axis=2)
+    _expect(np.array_equal(got, distances.argmin(1)), "take the nearest centre for each row of z")
+
+
+@_checker("03-c", "the alarm that needs no label: near 1 means nearly everything is in one group.")
+def _effective_groups(answer: Callable) -> None:
+    _expect_function(answer)
+    hint = "exp of the entropy: np.exp(-(share * np.log(share)).sum())"
+    _expect_close(answer(np.repeat([0, 1, 2, 3], 25)), 4, f"four equal groups give 4; {hint}")
+    _expect_close(answer(np.zeros(9, int)), 1, "all in one group gives 1")
+    share = np.array([0.5, 0.3, 0.2])
+    wanted = np.exp(-(share * np.log(share)).sum())
+    _expect_close(answer(np.repeat([7, 1, 4], [5, 3, 2])), wanted, hint)
