@@ -21,6 +21,7 @@ import pandas as pd
 from tfl_helpers import datasets, letters
 
 PHOTO_SIZE = 224  # what most ImageNet networks were trained on
+PIXELS = 16  # side of "pixels": more dimensions make k-means slower, not better
 _POOLS = {
     "avg": keras.layers.GlobalAveragePooling2D,
     "max": keras.layers.GlobalMaxPooling2D,
@@ -88,7 +89,7 @@ def load(
         One of `names`.
     size : int or (int, int), optional
         Height and width that the network sees. By default 224 for ImageNet networks, its own for
-        the embedded one, 32 for pixels.
+        the embedded one, 16 for pixels.
     layer : str, optional
         Stop at this inner layer (see `layers`); by default at the last.
     pooling : {"avg", "max", "flatten", None}
@@ -121,7 +122,7 @@ def load(
     if pooling is not None:
         _known(pooling, list(_POOLS), "pooling")
     if name == "pixels":
-        shape = (*_pair(size or 32), 3)
+        shape = (*_pair(size or PIXELS), 3)
         image = keras.Input(shape)
         network = keras.Model(image, keras.layers.Identity(name="pixels")(image))
         return _assemble(
@@ -129,13 +130,15 @@ def load(
             network,
             [keras.layers.Rescaling(1 / 255, name="preprocess")],
             "flatten",
-            size or 32,
+            size or PIXELS,
         )
     if name == "letters":
         whole = letters.load()
         scaled = whole.get_layer("rescale")
         end = whole.output if layer is None else _output(whole, layer)
-        network = keras.Model(scaled.output, end)
+        part = keras.Model(scaled.output, end)
+        network = keras.models.clone_model(part)  # so that inner layers hang on its own input
+        network.set_weights(part.get_weights())
         before = [keras.layers.Rescaling(scaled.scale, scaled.offset, name="preprocess")]
         pooling = pooling if layer else None  # its own end pools two layers, see letters.network
         return _assemble(name, network, before, pooling, size or letters.SIZE, layer)

@@ -407,7 +407,7 @@ def _rows(
     tall, wide = (sides / sides.max(1, keepdims=True)).max(0) + 0.06
     letters = max((len(line) for text in titles or () for line in text.split("\n")), default=0)
     inches = max(0.76 / np.sqrt(tall * wide), 0.065 * letters / wide)
-    space = 0.25 if titles else 0.0
+    space = 0.22 * max((text.count("\n") + 1 for text in titles or ()), default=0)
     width, height = max(map(len, rows)) * wide, len(rows) * (tall + space)
     fig, ax = plt.subplots(
         figsize=(width * inches + 1.1 * any(labels), height * inches + 0.4 * bool(title)),
