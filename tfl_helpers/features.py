@@ -1,6 +1,7 @@
 """Features of images, computed once: batches through a frozen backbone, kept on disk."""
 
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -16,9 +17,8 @@ import tensorflow as tf
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
-from tqdm.auto import tqdm
 
-from tfl_helpers.datasets import FolderImages, ImageSet, batches
+from tfl_helpers.datasets import FolderImages, ImageReadError, ImageSet, bar, batches
 
 BLOCK = 4096  # images per entry of the cache: a stopped run loses at most this much
 
@@ -55,6 +55,8 @@ def extract(
     ------
     ValueError
         There are no images, or the backbone does not give one vector per image.
+    ImageReadError
+        A file is broken; what was computed before it is kept.
 
     Notes
     -----
@@ -75,31 +77,35 @@ def extract(
         lambda batch: backbone(batch, training=False),
         input_signature=[tf.TensorSpec((None, None, None, backbone.input_shape[-1]))],
     )
-    bar = tqdm(total=len(images), desc=backbone.name, unit="image", delay=1, leave=False)
-    bar.disable = bar.disable or not progress
+    about = {"desc": backbone.name, "unit": "image", "delay": 1, "leave": False}
     size = _input_size(backbone) if isinstance(images, FolderImages) else None
 
     def compute(block: FolderImages | np.ndarray) -> np.ndarray:
         channels = backbone.input_shape[-1]
         ready = batches(block, size=size, channels=channels, batch_size=batch_size)
         parts = []
-        for batch in ready:
-            parts.append(forward(batch).numpy())
-            bar.update(len(batch))
+        try:
+            for batch in ready:
+                parts.append(forward(batch).numpy())
+                shown.update(len(batch))
+        except tf.errors.InvalidArgumentError as error:  # tf.data wraps what our reader raised
+            if found := re.search("ImageReadError: (.*)", error.message):
+                raise ImageReadError(found[1]) from None
+            raise
         return np.concatenate(parts)
 
     memory = _memory(cache)
     kept = memory and memory.cache(_block, ignore=["compute", "images"])
     made_by = memory and (_fingerprint(backbone), tf.__version__)
     result = None
-    for start in range(0, len(images), BLOCK):
-        part = images[start : start + BLOCK]
-        block = kept(_content(part), made_by, compute, part) if kept else compute(part)
-        if result is None:
-            result = np.empty((len(images), block.shape[1]), "float32")
-        result[start : start + len(block)] = block
-        bar.update(start + len(block) - bar.n)
-    bar.close()
+    with bar(progress, total=len(images), **about) as shown:
+        for start in range(0, len(images), BLOCK):
+            part = images[start : start + BLOCK]
+            block = kept(_content(part), made_by, compute, part) if kept else compute(part)
+            if result is None:
+                result = np.empty((len(images), block.shape[1]), "float32")
+            result[start : start + len(block)] = block
+            shown.update(start + len(block) - shown.n)
     return result
 
 
@@ -147,8 +153,8 @@ def clear_cache(cache: bool | str | Path = True) -> float:
     Taught in notebook 02.
     """
     freed = cache_info(cache)["megabytes"]
-    if (_folder(cache) / "joblib").exists():
-        shutil.rmtree(_folder(cache) / "joblib")
+    if _folder(cache).exists():
+        shutil.rmtree(_folder(cache))
     return freed
 
 
@@ -159,8 +165,10 @@ def normaliser(kind: str = "l2") -> Pipeline:
     ----------
     kind : {"none", "l2", "standard", "pca-whiten"}
         Leave as they are; every vector to length one; every feature to mean 0 and variance 1;
-        the principal components that hold 90 % of the variance, each to variance 1, then length
-        one (as in DeepCluster, Caron et al. 2018). None of them is best everywhere.
+        length one, the principal components that hold 90 % of the variance, each to variance 1,
+        and length one again (Jegou and Chum 2012; DeepCluster, Caron et al. 2018, leaves out the
+        first step, without which bright against dark can be all that is left). None of them is
+        best everywhere.
 
     Returns
     -------
@@ -180,7 +188,7 @@ def normaliser(kind: str = "l2") -> Pipeline:
         "none": [FunctionTransformer()],
         "l2": [Normalizer()],
         "standard": [StandardScaler()],
-        "pca-whiten": [PCA(0.9, whiten=True, svd_solver="full"), Normalizer()],
+        "pca-whiten": [Normalizer(), PCA(0.9, whiten=True, svd_solver="full"), Normalizer()],
     }
     if kind not in steps:
         raise ValueError(f"no normaliser is called {kind!r}; there are {', '.join(steps)}")
@@ -198,7 +206,7 @@ def _content(images: FolderImages | np.ndarray) -> str:
         stats = [(images.root / file).stat() for file in images.files]
         found = [(s.st_size, s.st_mtime_ns) for s in stats]
         return joblib.hash((str(images.root.resolve()), images.files, found))
-    return joblib.hash(np.ascontiguousarray(images))
+    return joblib.hash(np.ascontiguousarray(images), hash_name="sha1")  # the faster one
 
 
 def _fingerprint(backbone: keras.Model) -> str:
@@ -229,9 +237,10 @@ def _input_size(backbone: keras.Model) -> tuple[int, int]:
 
 
 def _folder(cache: bool | str | Path) -> Path:
-    if isinstance(cache, str | Path):
-        return Path(cache)
-    return Path(os.environ.get("TFL_CACHE_DIR") or platformdirs.user_cache_path("tfl_helpers"))
+    """Folder of the features alone, inside one that may hold other things too."""
+    if not isinstance(cache, str | Path):
+        cache = os.environ.get("TFL_CACHE_DIR") or platformdirs.user_cache_path("tfl_helpers")
+    return Path(cache).expanduser() / "tfl_features"
 
 
 def _memory(cache: bool | str | Path) -> joblib.Memory | None:

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,6 +35,19 @@ GREETING = re.compile(
     r"^(WARNING: All log messages before absl|[IWE]\d{4} 00:00:\d+\.\d+ ).*\n?", re.M
 )
 WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+@contextlib.contextmanager
+def quiet_stderr(log: Path):
+    """Send what kernels and TensorFlow write to stderr into a file."""
+    saved = os.dup(2)
+    with log.open("a") as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 @dataclass
@@ -86,8 +98,7 @@ def execute(path: Path, out: Path, parameters: dict | None = None) -> Run:
     """Execute a notebook in a fresh kernel into `out`, in the folder of the series."""
     out.parent.mkdir(parents=True, exist_ok=True)
     start, error = time.perf_counter(), ""
-    with peak_memory() as peak, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of papermill and jupyter, about their own insides
+    with peak_memory() as peak, quiet_stderr(out.parent / "stderr.log"):
         try:
             papermill.execute_notebook(
                 str(path),
@@ -137,6 +148,9 @@ def clean(notebook: NotebookNode) -> NotebookNode:
                 )
                 if not output.text.strip():
                     continue
+            if "text/html" in output.get("data", {}):  # pandas draws a new id for each styled table
+                text = output.data["text/html"]
+                output.data["text/html"] = re.sub(r"T_[0-9a-f]{5}\b", f"T_{number:05d}", text)
             kept.append(output)
         cell.outputs = kept
     text = nbformat.writes(notebook)

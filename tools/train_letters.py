@@ -194,7 +194,7 @@ def even_out(backbone, images: np.ndarray) -> None:
 def train(
     out: Path,
     seed: int = 0,
-    rounds: int = 16,
+    rounds: int = 32,
     images: int = 12000,
     batch: int = 128,
     checks: int = 40000,
@@ -256,7 +256,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "tfl_helpers" / "data" / "letters.npz")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=32)
     parser.add_argument("--images", type=int, default=12000, help="new images per round")
     parser.add_argument("--resume", action="store_true", help="go on from a killed run")
     options = parser.parse_args()

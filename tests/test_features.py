@@ -1,0 +1,307 @@
+"""Features: those of the bare network, in order, computed once, never from a stale cache."""
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfl_helpers import backbones, datasets, features
+
+RNG = np.random.default_rng(0)
+BLOCK = features.BLOCK
+IMAGES = RNG.integers(0, 256, (23, 12, 12, 3), dtype="uint8")
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFL_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(features, "BLOCK", 10)  # three blocks
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """Sizes of the blocks that a backbone really saw."""
+    blocks, real = [], features.batches
+
+    def counting(images, **options):
+        blocks.append(len(images))
+        return real(images, **options)
+
+    monkeypatch.setattr(features, "batches", counting)
+    return blocks
+
+
+def small(seed=0, size=8, wide=5, channels=3, name="small", end="avg"):
+    """A cheap frozen backbone of the same build as those of `backbones.load`."""
+    image = keras.Input((size, size, channels))
+    draw = keras.initializers.GlorotUniform(seed)
+    x = keras.layers.Conv2D(5, 3, activation="relu", kernel_initializer=draw)(image)
+    x = keras.layers.Conv2D(wide, 3, kernel_initializer=draw, name="last")(x)
+    return backbones.cut(keras.Model(image, x, name=name), "last", pooling=end)
+
+
+def extract(backbone, images, **options):
+    return features.extract(backbone, images, **{"progress": False, "batch_size": 4, **options})
+
+
+# --- values ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_features_are_those_of_the_bare_network_in_order(batch_size):
+    backbone = small()
+    expected = backbone.predict(IMAGES.astype("float32"), verbose=0)
+    for _ in range(2):  # computed, then read
+        found = extract(backbone, IMAGES, batch_size=batch_size)
+        assert found.dtype == np.float32 and found.shape == (23, 5)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_grey_images_meet_colour_backbones_and_back():
+    train, _ = datasets.load("digits", limit=12)
+    pixels = extract(backbones.load("pixels", size=8), train)
+    np.testing.assert_allclose(
+        pixels.reshape(12, 8, 8, 3), np.repeat(train.images / 255, 3, 3), atol=1e-5
+    )
+    assert extract(small(channels=1), IMAGES).shape == (23, 5)
+
+
+def test_a_folder_gives_what_its_pixels_give(tmp_path, computed):
+    for number, pixels in enumerate(IMAGES):
+        Image.fromarray(pixels).save(tmp_path / f"{number:02d}.png")
+    folder, backbone = datasets.FolderImages(tmp_path), small(size=12)
+    expected = extract(backbone, IMAGES, cache=False)
+    np.testing.assert_allclose(extract(backbone, folder), expected, rtol=1e-4, atol=1e-4)
+    computed.clear()
+    again = extract(backbone, datasets.FolderImages(tmp_path))
+    np.testing.assert_allclose(again, expected, rtol=1e-4, atol=1e-4)
+    assert not computed
+    Image.fromarray(IMAGES[0]).save(tmp_path / "15.png")
+    changed = extract(backbone, folder)
+    assert computed == [10]
+    np.testing.assert_allclose(changed[15], expected[0], rtol=1e-4, atol=1e-4)
+    (tmp_path / "21.png").write_bytes(b"broken")
+    with pytest.raises(datasets.ImageReadError, match=r"^cannot read .*21\.png"):
+        extract(backbone, folder)
+
+
+def test_bad_input_says_what_is_wrong(tmp_path):
+    with pytest.raises(ValueError, match="no images"):
+        extract(small(), IMAGES[:0])
+    with pytest.raises(ValueError, match=r'not one vector per image.*pooling="avg"'):
+        extract(small(end=None), IMAGES)
+    with pytest.raises(ValueError, match=r"shape \(n, h, w"):
+        extract(small(), IMAGES[0])
+    Image.fromarray(IMAGES[0]).save(tmp_path / "0.png")
+    with pytest.raises(ValueError, match="load it with size="):
+        extract(backbones.cut(_anysize(), "pool", pooling=None), datasets.FolderImages(tmp_path))
+
+
+def _anysize():
+    image = keras.Input((None, None, 3))
+    return keras.Model(image, keras.layers.GlobalAveragePooling2D(name="pool")(image))
+
+
+# --- cache -------------------------------------------------------------------------------------
+
+
+def test_second_call_reads_and_a_changed_image_costs_one_block(computed):
+    backbone = small()
+    first = extract(backbone, IMAGES)
+    assert computed == [10, 10, 3]
+    np.testing.assert_array_equal(extract(backbone, IMAGES.copy()), first)
+    assert computed == [10, 10, 3]
+    changed = IMAGES.copy()
+    changed[12, 3, 3, 1] ^= 1
+    second = extract(backbone, changed)
+    assert computed == [10, 10, 3, 10]
+    np.testing.assert_array_equal(np.flatnonzero((second != first).any(1)), [12])
+
+
+def test_another_backbone_layer_or_size_is_computed_anew(computed):
+    variants = [
+        small(), small(seed=1), small(size=9), small(end="max"), small(end="flatten"),
+        *(backbones.load("letters", size=s, layer=n, pooling=p) for s, n, p in
+          [(None, None, "avg"), (16, None, "avg"), (24, "block1_conv1_relu", "avg"),
+           (24, "block1_conv1_relu", "max")]),
+    ]  # fmt: skip
+    results = [extract(variant, IMAGES[:5]) for variant in variants]
+    assert computed == [5] * len(variants)
+    for one, other in itertools.combinations(results, 2):
+        assert one.shape != other.shape or not np.allclose(one, other)
+    kernel = variants[0].get_layer("network").layers[1].kernel
+    kernel.assign(kernel + 1e-3)
+    extract(variants[0], IMAGES[:5])
+    extract(small(), IMAGES[:5].astype("float32"))
+    assert len(computed) == len(variants) + 2
+    extract(small(), IMAGES[:5])  # built anew, and alike
+    assert len(computed) == len(variants) + 2
+
+
+FRESH = """
+import numpy as np
+from tfl_helpers import backbones, datasets, features
+train, _ = datasets.load("digits", limit=40)
+for options in ({"name": "letters"}, {"name": "MobileNet", "size": 32, "weights": None}):
+    found = features.extract(backbones.load(**options), train)
+    print(features.cache_info()["entries"], np.round(found.sum(), 4))
+"""
+
+
+def fresh_process(place):
+    return subprocess.Popen(
+        [sys.executable, "-c", FRESH],
+        env={**os.environ, "TFL_CACHE_DIR": str(place), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_processes_at_once_and_a_later_one_agree(place):
+    outputs = [process.communicate() for process in [fresh_process(place), fresh_process(place)]]
+    outputs.append(fresh_process(place).communicate())
+    sums = [[line.split()[1] for line in out.splitlines()] for out, _ in outputs]
+    assert len(sums[0]) == 2 and sums[0] == sums[1] == sums[2], outputs
+    assert [line.split()[0] for line in outputs[2][0].splitlines()] == ["2", "2"]  # nothing new
+
+
+def test_a_stopped_run_goes_on_where_it_was(computed, monkeypatch):
+    backbone, real = small(), features.batches
+
+    def stop_at_third(images, **options):
+        if len(computed) == 2:
+            raise KeyboardInterrupt
+        return real(images, **options)
+
+    monkeypatch.setattr(features, "batches", stop_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        extract(backbone, IMAGES)
+    assert computed == [10, 10] and features.cache_info()["entries"] == 2
+    monkeypatch.setattr(features, "batches", real)
+    found = extract(backbone, IMAGES)
+    assert computed == [10, 10, 3]
+    np.testing.assert_array_equal(found, extract(backbone, IMAGES, cache=False))
+
+
+@pytest.mark.filterwarnings("ignore:.*Exception while loading results")
+@pytest.mark.parametrize("damage", [b"", b"no pickle", None])
+def test_a_damaged_entry_is_computed_again(place, computed, damage):
+    backbone = small()
+    first = extract(backbone, IMAGES)
+    (entry, *_) = place.rglob("output.pkl")
+    entry.write_bytes(entry.read_bytes()[:-60] if damage is None else damage)
+    np.testing.assert_array_equal(extract(backbone, IMAGES), first)
+    assert len(computed) == 4
+    np.testing.assert_array_equal(extract(backbone, IMAGES), first)
+    assert len(computed) == 4
+
+
+def test_where_nothing_can_be_written_it_warns_and_computes(tmp_path, computed):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.warns(UserWarning, match=r"cannot be written.*TFL_CACHE_DIR") as caught:
+        found = extract(small(), IMAGES, cache=tmp_path / "file" / "cache")
+    assert caught[0].filename == __file__ or "extract" in str(caught[0])
+    np.testing.assert_array_equal(found, extract(small(), IMAGES, cache=False))
+
+
+def test_cache_info_and_clear_know_their_own_files_alone(place):
+    others = [place / "mine.npy", place / "joblib" / "x", place / "tfl_helpers" / "y"]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(10**6))
+    assert features.cache_info()["entries"] == 0 and features.cache_info()["megabytes"] == 0
+    assert features.clear_cache() == 0
+    extract(small(wide=20000), IMAGES)
+    info = features.cache_info()
+    assert info["entries"] == 3 and info["folder"].startswith(str(place))
+    assert info["megabytes"] == pytest.approx(1.8, abs=0.1)
+    assert features.clear_cache() == info["megabytes"] and features.cache_info()["entries"] == 0
+    assert all(path.stat().st_size == 10**6 for path in others)
+
+
+def test_the_cache_is_where_it_is_asked_for(place, tmp_path, monkeypatch):
+    extract(small(), IMAGES, cache=False)
+    assert not place.exists()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    extract(small(), IMAGES, cache="~/other")
+    assert not place.exists() and features.cache_info(tmp_path / "other")["entries"] == 3
+    extract(small(), IMAGES)
+    assert features.cache_info()["entries"] == features.cache_info(place)["entries"] == 3
+
+
+def test_progress_is_shown_only_when_asked(capsys, monkeypatch):
+    extract(small(), IMAGES, cache=False, progress=False)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_second_call_on_50000_by_1280_takes_under_a_second(monkeypatch):
+    monkeypatch.setattr(features, "BLOCK", BLOCK)
+    images = RNG.integers(0, 256, (50_000, 32, 32, 3), dtype="uint8")
+    backbone, seconds = small(size=5, wide=1280), []
+    first = extract(backbone, images, batch_size=1000)
+    for _ in range(4):  # the best of a few: the machine may be busy with other things
+        start = time.perf_counter()
+        again = extract(backbone, images)
+        seconds.append(time.perf_counter() - start)
+    assert first.shape == (50_000, 1280) and np.array_equal(first[::99], again[::99])
+    assert min(seconds) < 1, seconds
+
+
+# --- normalisers -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    return RNG.gamma(1, size=(300, 20)).astype("float32") @ RNG.normal(size=(20, 20)) + 3
+
+
+def test_normalisers_do_what_they_are_called(vectors):
+    fitted = {kind: features.normaliser(kind).fit(vectors) for kind in
+              ("none", "l2", "standard", "pca-whiten")}  # fmt: skip
+    done = {kind: step.transform(vectors) for kind, step in fitted.items()}
+    np.testing.assert_array_equal(done["none"], vectors)
+    np.testing.assert_allclose(np.linalg.norm(done["l2"], axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(done["l2"] * np.linalg.norm(vectors, axis=1)[:, None], vectors)
+    np.testing.assert_allclose(done["standard"].mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(done["standard"].std(0), 1, rtol=1e-5)
+    whitened = fitted["pca-whiten"][:-1].transform(vectors)
+    np.testing.assert_allclose(np.cov(whitened.T), np.eye(whitened.shape[1]), atol=1e-6)
+    assert 5 < whitened.shape[1] < 20
+    np.testing.assert_allclose(np.linalg.norm(done["pca-whiten"], axis=1), 1, rtol=1e-5)
+    assert not np.allclose(fitted["standard"].transform(vectors[:50] + 1).mean(0), 0, atol=0.1)
+
+
+def test_unknown_normaliser_names_the_known_ones():
+    with pytest.raises(ValueError, match="'zca'; there are none, l2, standard, pca-whiten"):
+        features.normaliser("zca")
+
+
+@pytest.mark.parametrize("kind", ["none", "l2", "standard", "pca-whiten"])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:sklearn")
+@pytest.mark.parametrize("what", ["one feature constant", "some zero rows", "all equal", "zeros"])
+def test_dead_features_give_finite_numbers(vectors, kind, what):
+    dead = vectors[:60].copy()
+    if what == "one feature constant":
+        dead[:, 3] = 7
+    elif what == "some zero rows":
+        dead[:9] = 0
+    else:
+        dead[:] = what == "all equal"
+    done = features.normaliser(kind).fit_transform(dead)
+    assert len(done) == 60 and done.shape[1] >= 1 and np.isfinite(done).all()
+
+
+def test_whitening_is_not_drowned_by_how_strongly_images_respond():
+    """Features of an untrained network grow with brightness: 90 % of the variance in one number."""
+    directions = np.abs(RNG.normal(size=(300, 20))) + 2
+    features_of_bright_and_dark = directions * RNG.uniform(1, 100, size=(300, 1))
+    done = features.normaliser("pca-whiten").fit_transform(features_of_bright_and_dark)
+    assert done.shape[1] > 10
