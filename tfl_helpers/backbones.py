@@ -137,7 +137,8 @@ def load(
         scaled = whole.get_layer("rescale")
         end = whole.output if layer is None else _output(whole, layer)
         part = keras.Model(scaled.output, end)
-        network = keras.models.clone_model(part)  # so that inner layers hang on its own input
+        image = keras.Input((*_pair(size or letters.SIZE), 1))
+        network = keras.models.clone_model(part, input_tensors=image)  # of its own, for any size
         network.set_weights(part.get_weights())
         before = [keras.layers.Rescaling(scaled.scale, scaled.offset, name="preprocess")]
         pooling = pooling if layer else None  # its own end pools two layers, see letters.network
@@ -152,12 +153,12 @@ def load(
 def cut(
     model: keras.Model, layer: str, *, pooling: str | None = "avg", name: str | None = None
 ) -> keras.Model:
-    """Make a frozen backbone of any Keras model that takes raw images of one size.
+    """Make a frozen backbone of any Keras model that takes raw images.
 
     Parameters
     ----------
     model : keras.Model
-        Images (b, h, w, c), 0..255, of fixed size.
+        Images (b, h, w, c), 0..255.
     layer : str
         Its layer to stop at.
     pooling : {"avg", "max", "flatten", None}
@@ -175,7 +176,8 @@ def cut(
     Taught in notebook 02.
     """
     network = keras.Model(model.inputs, _output(model, layer))
-    return _assemble(name or model.name, network, [], pooling, model.input_shape[1:3], layer)
+    size = None if None in model.input_shape[1:3] else model.input_shape[1:3]
+    return _assemble(name or model.name, network, [], pooling, size, layer)
 
 
 def layers(backbone: keras.Model) -> pd.DataFrame:
