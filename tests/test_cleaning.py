@@ -154,7 +154,9 @@ def test_odd_names_links_and_hidden_files(tmp_path, parts):
     (tmp_path / "in" / "side" / "up").symlink_to(tmp_path)  # a loop of folders
     (tmp_path / "nowhere.png").symlink_to(tmp_path / "gone.png")
     (tmp_path / "self.png").symlink_to(tmp_path / "self.png")
-    (tmp_path / ".hidden.png").write_bytes(b"passed over")
+    (tmp_path / ".git").mkdir()
+    for hidden in (".hidden.png", ".git/config"):
+        (tmp_path / hidden).write_bytes(b"passed over")
     report = cleaning.inspect(tmp_path)
     assert problems(report) == dict.fromkeys(names, "") | {
         "nowhere.png": "unreadable",
@@ -200,13 +202,14 @@ def test_what_may_not_be_read_is_reported(tmp_path, parts):
     assert "Permission denied" in report.loc[0, "detail"]
 
 
-def test_a_huge_image_is_never_decoded(tmp_path, parts, monkeypatch):
+def test_a_huge_image_is_never_decoded(tmp_path, parts, monkeypatch, recwarn):
     parts[0].save(tmp_path / "a.png")  # 40,000 pixels
     monkeypatch.setattr(cleaning, "read_image", lambda *args: pytest.fail("decoded"))
     for limit in (30_000, 10_000):  # Pillow warns at the first and refuses at the second
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         report = cleaning.inspect(tmp_path)
         assert problems(report) == {"a.png": "huge"} and not report["keep"].any()
+    assert not recwarn.list
     monkeypatch.undo()
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     assert problems(cleaning.inspect(tmp_path)) == {"a.png": ""}
@@ -250,6 +253,33 @@ def test_copies_are_found_and_point_at_the_first(tmp_path, parts):
     assert not cleaning.inspect(tmp_path, near_duplicate_distance=0)["keep"].all()
 
 
+def test_of_a_series_that_changes_slowly_more_than_the_first_stays(parts):
+    first = np.asarray(parts[40]).astype(float) * 0.6 + 10
+    series = np.stack([first + 15 * step for step in range(5)]).round().astype("uint8")
+    report = cleaning.inspect(series)
+    assert report["keep"].tolist() == [True, False, True, False, True]
+    assert report["duplicate_of"].tolist() == ["", "0", "", "2", ""]
+
+
+def test_a_transparent_colour_is_seen_and_a_preview_is_no_animation(tmp_path, parts):
+    parts[0].quantize(16).save(tmp_path / "logo.png", transparency=3)
+    preview = {"save_all": True, "append_images": [parts[9].resize((50, 50))]}
+    parts[9].save(tmp_path / "phone.jpg", "MPO", **preview)
+    assert problems(cleaning.inspect(tmp_path)) == {"logo.png": "alpha, palette", "phone.jpg": ""}
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_bar_shows_where_it_takes_long(progress, monkeypatch, capfd):
+    def slow(pixels, look=cleaning._look_at_array):
+        time.sleep(0.4)
+        return look(pixels)
+
+    monkeypatch.setattr(cleaning, "_look_at_array", slow)
+    monkeypatch.setattr(cleaning.joblib, "cpu_count", lambda: 1)
+    cleaning.inspect(np.zeros((4, 8, 8, 1), "uint8"), progress=progress)
+    assert ("looking" in capfd.readouterr().err) == progress
+
+
 def test_what_only_looks_alike_from_afar_is_no_near_duplicate():
     rng, images = np.random.default_rng(0), []
     for _ in range(30):  # skies: the same gradient, a little noise
@@ -272,12 +302,13 @@ def test_what_only_looks_alike_from_afar_is_no_near_duplicate():
 def test_arrays_and_sets_are_inspected_in_their_own_order():
     train, _ = datasets.load("digits")
     pixels = train.images.copy()
-    pixels[5], pixels[7] = pixels[2], 40
+    pixels[5], pixels[7:9] = pixels[2], 40
     report = cleaning.inspect(pixels)
     found = report[report["problem"] != ""]
     assert dict(zip(found["file"], found["problem"], strict=True)) == {
         "5": "duplicate",
         "7": "blank",
+        "8": "duplicate, blank",
     }
     assert report.loc[5, "duplicate_of"] == "2"
     assert list(report["file"]) == [str(i) for i in range(len(pixels))]
