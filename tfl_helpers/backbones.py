@@ -9,6 +9,7 @@ import hashlib
 import random
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,11 @@ import pandas as pd
 
 from tfl_helpers import datasets, letters
 
-PHOTO_SIZE = 224  # what most ImageNet networks were trained on
+PHOTO_SIZE = 224  # what most ImageNet networks were trained on; the others:
+OWN_SIZES = {"InceptionV3": 299, "InceptionResNetV2": 299, "Xception": 299, "NASNetLarge": 331}
+OWN_SIZES |= {f"EfficientNetB{1 + i}": s for i, s in enumerate((240, 260, 300, 380, 456, 528, 600))}
+OWN_SIZES |= {f"EfficientNetV2B{1 + i}": s for i, s in enumerate((240, 260, 300))}
+OWN_SIZES |= {"EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480}
 PIXELS = 16  # side of "pixels": more dimensions make k-means slower, not better
 _POOLS = {
     "avg": keras.layers.GlobalAveragePooling2D,
@@ -88,8 +93,8 @@ def load(
     name : str
         One of `names`.
     size : int or (int, int), optional
-        Height and width that the network sees. By default 224 for ImageNet networks, its own for
-        the embedded one, 16 for pixels.
+        Height and width that the network sees. By default what it was trained on (224 for most
+        ImageNet networks), 16 for pixels.
     layer : str, optional
         Stop at this inner layer (see `layers`); by default at the last.
     pooling : {"avg", "max", "flatten", None}
@@ -143,7 +148,7 @@ def load(
         before = [keras.layers.Rescaling(scaled.scale, scaled.offset, name="preprocess")]
         pooling = pooling if layer else None  # its own end pools two layers, see letters.network
         return _assemble(name, network, before, pooling, size or letters.SIZE, layer)
-    size = _pair(size or PHOTO_SIZE)
+    size = _pair(size or OWN_SIZES.get(name, PHOTO_SIZE))
     network = _application(name, size, weights, seed)
     if layer is not None:
         network = keras.Model(network.inputs, _output(network, layer))
@@ -303,6 +308,8 @@ def from_hub(
     ------
     WeightsMissingError
         Nothing can be loaded from there.
+    ValueError
+        It takes no images of this size.
 
     Notes
     -----
@@ -323,7 +330,14 @@ def from_hub(
             "folder that holds saved_model.pb"
         ) from error
     image = keras.Input((*(_pair(size) if size else (None, None)), channels))
-    network = keras.Model(image, _SavedModel(loaded, _digest(handle), name="saved_model")(image))
+    try:
+        output = _SavedModel(loaded, _digest(handle), name="saved_model")(image)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{handle} takes no images {image.shape[1:]}: give the size=(height, width) and "
+            "channels that it expects"
+        ) from error
+    network = keras.Model(image, output)
     pooling = "avg" if len(network.output_shape) == 4 else None
     before = [] if scale == 1 else [keras.layers.Rescaling(scale, name="preprocess")]
     return _assemble(Path(handle).name or "hub", network, before, pooling, size)
@@ -361,7 +375,7 @@ def define_model(input_shape: Sequence[int], num_classes: int, *, seed: int = 0)
     are added. Taught in notebook 02.
     """
     shape = tuple(input_shape)
-    if len(shape) != 3 or min(shape[:2]) < 8 or shape[2] not in (1, 3):
+    if len(shape) != 3 or None in shape or min(shape[:2]) < 8 or shape[2] not in (1, 3):
         raise ValueError(
             f"input_shape must be (height, width, channels), at least (8, 8) and 1 or 3 channels, "
             f"not {shape}"
@@ -537,7 +551,10 @@ def _application(
     state = random.getstate()  # Keras draws the seeds of its initialisers from here
     random.seed(seed)
     try:
-        with mock.patch("keras.src.utils.file_utils.get_file", find or weights_file):
+        get_file = mock.patch("keras.src.utils.file_utils.get_file", find or weights_file)
+        with get_file, warnings.catch_warnings():
+            # A size that is not square takes the weights trained at 224: as good as any.
+            warnings.filterwarnings("ignore", "`input_shape` is undefined or non-square")
             return make(include_top=False, weights=weights, input_shape=(*size, 3))
     finally:
         random.setstate(state)
@@ -578,7 +595,7 @@ def _known(name: str, known: list[str], what: str) -> str:
 
 
 def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    pair = (size, size) if isinstance(size, int | np.integer) else tuple(size)
+    pair = (size, size) if np.isscalar(size) else tuple(size)
     if len(pair) != 2 or min(pair) < 1:
         raise ValueError(f"size is one number or (height, width), not {size}")
     return int(pair[0]), int(pair[1])
