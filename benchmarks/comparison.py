@@ -1,6 +1,6 @@
 """The first comparison (notebooks 02 and 03) on every data set that is found on this machine.
 
-    TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/comparison.py [--limit 10000] [DATA ...]
+    TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/comparison.py [--limit 5000] [DATA ...]
 
 Chance, pixels, PCA of pixels, the article's network untrained, the embedded backbone, MobileNetV2
 with ImageNet weights, each with its supervised ceiling; then the same k-means after each way of
@@ -60,7 +60,7 @@ def main() -> None:
     """Measure each data set; print and record its two tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", nargs="*", default=["digits", "mnist", "cifar10", "pedestrians"])
-    parser.add_argument("--limit", type=int, default=10_000, help="training images at most")
+    parser.add_argument("--limit", type=int, default=5_000, help="training images at most")
     options = parser.parse_args()
     for name in options.data:
         train, test = datasets.load(name, limit=options.limit)

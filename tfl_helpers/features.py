@@ -73,9 +73,9 @@ def extract(
             f"{backbone.name} gives {backbone.output_shape} per batch, not one vector per image: "
             'load it with pooling="avg", "max" or "flatten"'
         )
-    forward = tf.function(
-        lambda batch: backbone(batch, training=False),
-        input_signature=[tf.TensorSpec((None, None, None, backbone.input_shape[-1]))],
+    # A concrete function: TensorFlow takes one function per backbone for a mistake, and warns.
+    forward = tf.function(lambda batch: backbone(batch, training=False)).get_concrete_function(
+        tf.TensorSpec((None, None, None, backbone.input_shape[-1]))
     )
     about = {"desc": backbone.name, "unit": "image", "delay": 1, "leave": False}
     size = _input_size(backbone) if isinstance(images, FolderImages) else None
