@@ -1,5 +1,6 @@
 """The project's own papers agree with each other."""
 
+import json
 import re
 import subprocess
 import sys
@@ -91,3 +92,18 @@ def test_readme_links_lead_somewhere():
         for target in re.findall(r"\]\(([^)#\s]+)", (ROOT / page).read_text()):
             if "://" not in target:
                 assert (ROOT / target).exists(), f"{page}: {target}"
+
+
+def test_numbers_in_the_readme_are_the_recorded_ones():
+    recorded = json.loads((ROOT / "docs" / "results" / "comparison.json").read_text())
+    rows = {(row["data"], row["representation"]): row for row in recorded}
+    lines = re.findall(r"^\| `(\w+)`: .*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert set(lines) == {row["data"] for row in recorded}
+    for line in re.findall(r"^\| `\w+`: .*\|$", (ROOT / "README.md").read_text(), re.MULTILINE):
+        about, network, *numbers = [part.strip(" |*") for part in line.strip("| ").split(" | ")]
+        data = re.match(r"`(\w+)`", about)[1]
+        names = ["chance, random groups", "pixels", network, f"{network}, supervised"]
+        for name, number in zip(names, numbers, strict=True):
+            row = rows[data, name]
+            sd = "" if row["accuracy_sd"] is None else f" ± {row['accuracy_sd']:.3f}"
+            assert number == f"{row['accuracy']:.3f}{sd}", (data, name)

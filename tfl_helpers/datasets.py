@@ -560,6 +560,10 @@ def copy_to_bundle(name: str, folder: Path, *, progress: bool = True) -> Path:
         The set is nowhere.
     ValueError
         It needs no copy, or is unknown.
+
+    Notes
+    -----
+    Taught in notebook 00.
     """
     if name not in CLASS_NAMES or name == "digits":
         others = ", ".join(other for other in CLASS_NAMES if other != "digits")

@@ -1,5 +1,6 @@
 """Features of images, computed once: batches through a frozen backbone, kept on disk."""
 
+import functools
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ import tensorflow as tf
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from tfl_helpers.datasets import FolderImages, ImageReadError, ImageSet, bar, batches
 
@@ -73,10 +75,7 @@ def extract(
             f"{backbone.name} gives {backbone.output_shape} per batch, not one vector per image: "
             'load it with pooling="avg", "max" or "flatten"'
         )
-    # A concrete function: TensorFlow takes one function per backbone for a mistake, and warns.
-    forward = tf.function(lambda batch: backbone(batch, training=False)).get_concrete_function(
-        tf.TensorSpec((None, None, None, backbone.input_shape[-1]))
-    )
+    forward = functools.cache(lambda: _compile(backbone))  # nothing to compile if all is cached
     about = {"desc": backbone.name, "unit": "image", "delay": 1, "leave": False}
     size = _input_size(backbone) if isinstance(images, FolderImages) else None
 
@@ -86,7 +85,7 @@ def extract(
         parts = []
         try:
             for batch in ready:
-                parts.append(forward(batch).numpy())
+                parts.append(forward()(batch)[0].numpy())
                 shown.update(len(batch))
         except tf.errors.InvalidArgumentError as error:  # tf.data wraps what our reader raised
             if found := re.search("ImageReadError: (.*)", error.message):
@@ -198,6 +197,17 @@ def normaliser(kind: str = "l2") -> Pipeline:
 def _block(content: str, made_by: tuple, compute: Callable, images: Any) -> np.ndarray:
     """Features of one block; joblib keeps them by `content` and `made_by`."""
     return compute(images)
+
+
+def _compile(backbone: keras.Model) -> Callable:
+    """Compile a backbone with its weights as constants, as they are frozen anyway.
+
+    TensorFlow then folds batch normalisation into the convolutions: on two cores MobileNetV2 gives
+    1.4 times the images per second of the plain compiled model (`benchmarks/extraction.py`).
+    """
+    shape = tf.TensorSpec((None, None, None, backbone.input_shape[-1]))
+    plain = tf.function(lambda batch: backbone(batch, training=False))
+    return convert_variables_to_constants_v2(plain.get_concrete_function(shape))
 
 
 def _content(images: FolderImages | np.ndarray) -> str:
