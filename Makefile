@@ -5,6 +5,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 export TFL_CACHE_DIR ?= $(CURDIR)/build/cache
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# k-means here is small: on a busy machine threads that wait for each other cost ten times its work.
+export OMP_NUM_THREADS ?= 1
 
 .PHONY: run test lab notebooks clean
 .DEFAULT_GOAL := run

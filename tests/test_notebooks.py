@@ -85,16 +85,15 @@ def test_code_cells_are_short_plain_and_between_text(path):
 def test_functions_read_no_variables_of_the_notebook(path):
     source = "\n".join(cell.source for cell in code(read(path)))
     tree = ast.parse(source)
-    fine = set(dir(builtins)) | {"display"}
+    functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    fine = set(dir(builtins)) | {"display"} | functions
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            fine.add(node.name)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
+        if isinstance(node, ast.Import | ast.ImportFrom):
             fine |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
 
     def walk(table):
         for child in table.get_children():
-            if child.get_type() == "function" and child.get_name() not in ("lambda", "genexpr"):
+            if child.get_name() in functions:
                 for symbol in child.get_symbols():
                     if symbol.is_global() and symbol.is_referenced():
                         assert symbol.get_name() in fine, f"{child.get_name()}: {symbol.get_name()}"

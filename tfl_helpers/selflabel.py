@@ -176,7 +176,8 @@ def augment(data: str, seed: int = 0, *, strength: float = 1.0) -> keras.Sequent
         ]
         if not grey:
             steps.append(layers.RandomSaturation((0.5 - 0.3 * s, 0.5 + 0.2 * s), seed=seed + 5))
-    steps.append(layers.GaussianNoise(12 * s, seed=seed + 6))
+    noise = layers.GaussianNoise(0.05 * s, seed=seed + 6)
+    steps += [layers.Rescaling(1 / 255), noise, layers.Rescaling(255.0)]
     if hasattr(layers, "RandomErasing"):  # Keras 3.9 and later
         scale = (0.02, max(0.1 * s, 0.021))
         steps.append(layers.RandomErasing(0.5, scale, 0.0, seed=seed + 7))
@@ -194,7 +195,9 @@ def self_label(
     from_layer: str | None = None,
     learning_rate: float = 3e-4,
     batch_size: int = 64,
-    keep: float = 0.8,
+    keep: tuple[float, float] = (0.3, 0.9),
+    strength: float = 1.0,
+    smooth: float = 0.0,
     seed: int = 0,
     guard: bool = True,
     plant: Callable[[int, np.ndarray], np.ndarray] | None = None,
@@ -212,7 +215,9 @@ def self_label(
     # The head first, on features of the frozen backbone.
     z = _features(body, images)
     near = frozen = _neighbours(z, NEIGHBOURS)
-    chosen = _reliable(labels, near, confidence, top=keep)
+    confidence = _margin(z, labels) if confidence is None else confidence
+    tops = np.linspace(*keep, rounds)
+    chosen = _reliable(labels, near, confidence, top=tops[0])
     head = _head(z, n_groups)
     _fit_head(head, z[chosen], labels[chosen], seed)
     image = keras.Input(body.input_shape[1:], name="image")
@@ -247,19 +252,19 @@ def self_label(
             keras.optimizers.AdamW(
                 learning_rate, weight_decay=1e-4, use_ema=True, ema_momentum=0.98
             ),
-            keras.losses.SparseCategoricalCrossentropy(),
+            keras.losses.CategoricalCrossentropy(label_smoothing=smooth),
         )
     for number in range(1, rounds + 1):
         if number > 1:
             labels, confidence, near = p.argmax(1), p.max(1), near_now
-        chosen = _reliable(labels, near, confidence, top=keep)
+        chosen = _reliable(labels, near, confidence, top=tops[number - 1])
         if plant is not None:
             labels = plant(number, labels)
         stream = _stream(
-            student, images, labels, np.flatnonzero(chosen), augment(data, seed + number * 10),
+            student, images, labels, np.flatnonzero(chosen), augment(data, seed + number * 10, strength=strength),
             batch_size, seed + number,
         )
-        student.fit(stream, epochs=epochs, verbose=0)
+        student.fit(stream, epochs=epochs, verbose=0, shuffle=False)
         teacher.set_weights(student.get_weights())
         p, near_now, about = look()
         sizes = np.bincount(p.argmax(1), minlength=n_groups)
@@ -277,6 +282,15 @@ def self_label(
     return SelfLabelled(
         teacher, body, pd.DataFrame(rows), best_p.argmax(1), best_p
     )
+
+
+def _margin(z, labels):
+    unit = normalize(z)
+    means = normalize([unit[labels == g].mean(axis=0) for g in range(labels.max() + 1)])
+    near = unit @ means.T
+    own = near[np.arange(len(z)), labels]
+    near[np.arange(len(z)), labels] = -np.inf
+    return own - near.max(axis=1)
 
 
 def _row(number, chosen, about, p, verdict):
@@ -324,7 +338,7 @@ def _head_of(model):
 def _fit_head(head, z, labels, seed):
     head.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
     data = tf.data.Dataset.from_tensor_slices((z, labels)).shuffle(len(z), seed).batch(128)
-    head.fit(data, epochs=max(20, min(100, 20_000 // len(z))), verbose=0)
+    head.fit(data, epochs=max(20, min(100, 20_000 // len(z))), verbose=0, shuffle=False)
 
 
 def _features(body, images):
@@ -347,7 +361,7 @@ def _stream(student, images, labels, chosen, change, batch_size, seed):
     size, channels = _size(body), body.input_shape[-1]
     ready = tf.concat(list(batches(images, size=size, channels=channels)), 0)
     ready = tf.cast(tf.round(ready), tf.uint8)
-    targets = tf.constant(labels)
+    targets = tf.one_hot(labels, student.output_shape[-1])
     data = tf.data.Dataset.from_tensor_slices(chosen).shuffle(len(chosen), seed).batch(batch_size)
 
     def load(rows):
