@@ -24,7 +24,7 @@ run: $(STAMP)  ## execute the series, pages and results in build/
 test: $(STAMP)  ## style, unit tests, notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-cell-timeout=300 notebooks
 
 lab: $(STAMP)  ## open the series in JupyterLab
