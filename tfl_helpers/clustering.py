@@ -1,0 +1,672 @@
+"""Groups without labels, from neighbours: who is near whom says more than where anyone is.
+
+Each part is taught and usable alone: a graph of neighbours, its spectral embedding, balanced
+assignment (Sinkhorn), k-means with it, two heads trained in Keras, the consensus of many labelings.
+`NeighbourClustering` puts the parts together that need no training.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import tensorflow as tf
+from numpy.typing import ArrayLike
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse.linalg import eigsh
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_rand_score, silhouette_score
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+BALANCES = ("uniform", "relaxed", "none")
+EXACT, AXES = 20_000, 64  # beyond so many rows, neighbours are sought on so many principal axes
+EXTRA = 4  # eigenvectors beyond the number of groups
+WALKS = (5, 10, 20, 40)  # lengths of random walks on the graph: one labeling each
+_SEEDS = 2**31 - 1
+
+
+def nearest(
+    z: ArrayLike, n_neighbors: int = 15, *, random_state: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest other rows of every row, by the angle between them.
+
+    Parameters
+    ----------
+    z : array, shape (n, d)
+        Features; only their directions count.
+    n_neighbors : int
+        How many; at most n - 1 are found.
+    random_state : int, RandomState or None
+        For the principal axes among which more than 20,000 rows are compared.
+
+    Returns
+    -------
+    neighbours : np.ndarray, int (n, n_neighbors)
+        Row numbers, nearest first.
+    distances : np.ndarray, float (n, n_neighbors)
+        Between rows of length one: 0 for the same direction, 1.41 at right angles, 2 opposite.
+
+    Notes
+    -----
+    Taught in notebook 03.
+    """
+    z = normalize(z)
+    wanted = min(n_neighbors, len(z) - 1)
+    if len(z) > EXACT and z.shape[1] > AXES:  # ten times faster, and nearly the same neighbours
+        z = normalize(PCA(AXES, random_state=random_state).fit_transform(z))
+    distances, found = NearestNeighbors(n_neighbors=wanted).fit(z).kneighbors()
+    return found, distances
+
+
+def neighbour_graph(
+    z: ArrayLike, n_neighbors: int = 15, *, random_state: Any = None
+) -> sp.csr_matrix:
+    """Connect every row with its nearest neighbours.
+
+    Parameters
+    ----------
+    z : array, shape (n, d)
+        Features.
+    n_neighbors : int
+        Neighbours of each row.
+    random_state : int, RandomState or None
+        As in `nearest`.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix, float64 (n, n)
+        Symmetric, zero on the diagonal. A link weighs exp(-d^2 / (s_i s_j)), where s is the
+        distance of a row to its seventh neighbour, so that dense and sparse regions count alike;
+        links that only one side has weigh half.
+
+    Notes
+    -----
+    Zelnik-Manor and Perona (2004), Self-tuning spectral clustering. Taught in notebook 03.
+    """
+    found, distances = nearest(z, n_neighbors, random_state=random_state)
+    n, wanted = found.shape
+    scale = _scale(distances)
+    weights = np.exp(-(distances**2) / (scale[:, None] * scale[found]))
+    graph = sp.csr_matrix((weights.ravel(), (np.repeat(np.arange(n), wanted), found.ravel())))
+    graph.resize(n, n)
+    return ((graph + graph.T) / 2).tocsr()
+
+
+def spectral_embedding(
+    graph: sp.csr_matrix, n_components: int, *, n_steps: int = 0, random_state: Any = None
+) -> np.ndarray:
+    """Place the rows of a graph so that those well connected point the same way.
+
+    Parameters
+    ----------
+    graph : scipy.sparse.csr_matrix, shape (n, n)
+        From `neighbour_graph`.
+    n_components : int
+        How many eigenvectors; about the number of groups.
+    n_steps : int
+        Length of a random walk on the graph. Each vector is multiplied by its eigenvalue that many
+        times: what a walk soon forgets fades, what separates groups stays, so that it hardly
+        matters how many vectors were asked for.
+    random_state : int, RandomState or None
+        Starts the eigenvalue solver.
+
+    Returns
+    -------
+    np.ndarray, float64 (n, n_components)
+        Leading eigenvectors of D^-1/2 W D^-1/2, weighted, then every row scaled to length one.
+
+    Notes
+    -----
+    Ng, Jordan and Weiss (2001), On spectral clustering; Coifman and Lafon (2006), Diffusion maps.
+    Taught in notebook 03.
+    """
+    values, vectors = _spectrum(graph, n_components, random_state)
+    return normalize(vectors * values.clip(0) ** n_steps)
+
+
+def sinkhorn(
+    scores: ArrayLike,
+    balance: str = "uniform",
+    *,
+    strength: float = 0.9,
+    n_iter: int = 1000,
+    tol: float = 1e-4,
+) -> np.ndarray:
+    """Turn scores into shares per group, with a say in how large the groups are.
+
+    Parameters
+    ----------
+    scores : array, shape (n, k)
+        Log-probabilities, or minus squared distances divided by a temperature.
+    balance : {"uniform", "relaxed", "none"}
+        All groups equally large; drawn towards it; each row for itself (softmax).
+    strength : float
+        For "relaxed": 0 is none, 1 is uniform.
+    n_iter : int
+        Steps at most.
+    tol : float
+        Stop when no group's size is off by more than this share.
+
+    Returns
+    -------
+    np.ndarray, float64 (n, k)
+        Every row sums to one; with "uniform" every column to n / k.
+
+    Raises
+    ------
+    ValueError
+        There is no such balance.
+
+    Notes
+    -----
+    One number per group is added to its scores until the sizes fit; all in logarithms, since
+    probabilities of small data vanish otherwise. Asano et al. (2020), Self-labelling via
+    simultaneous clustering; the relaxed form is unbalanced transport (Chizat et al. 2018). Taught
+    in notebook 03.
+    """
+    scores = np.asarray(scores, "float64")
+    n, k = scores.shape
+    pull = {"uniform": 1.0, "relaxed": strength, "none": 0.0}
+    if balance not in pull:
+        raise ValueError(f"no balance is called {balance!r}; there are {', '.join(BALANCES)}")
+    add = np.zeros(k)
+    for _ in range(n_iter if pull[balance] else 0):
+        shares = scores + add - logsumexp(scores + add, axis=1, keepdims=True)
+        before = add
+        add = pull[balance] * (add + np.log(n / k) - logsumexp(shares, axis=0))
+        if np.abs(add - before).max() < tol:
+            break
+    return np.exp(scores + add - logsumexp(scores + add, axis=1, keepdims=True))
+
+
+def balanced_kmeans(
+    z: np.ndarray,
+    n_clusters: int,
+    balance: str = "relaxed",
+    *,
+    temperature: float = 0.05,
+    random_state: Any = None,
+) -> np.ndarray:
+    """Run k-means whose assignment knows how large the groups shall be.
+
+    Parameters
+    ----------
+    z : np.ndarray, shape (n, d)
+        Places, rows of about length one.
+    n_clusters : int
+        Number of groups.
+    balance : {"uniform", "relaxed", "none"}
+        As in `sinkhorn`; "none" is plain k-means.
+    temperature : float
+        What squared distances are divided by: small is hard, large is soft.
+    random_state : int, RandomState or None
+        Starts k-means.
+
+    Returns
+    -------
+    np.ndarray, int (n,)
+        Group of each row.
+
+    Notes
+    -----
+    Taught in notebook 03.
+    """
+    start = KMeans(n_clusters, n_init=10, random_state=random_state).fit(z)
+    centres, groups = start.cluster_centers_, start.labels_
+    for _ in range(30 if balance != "none" else 0):
+        distances = ((z**2).sum(1)[:, None] - 2 * z @ centres.T + (centres**2).sum(1)).clip(0)
+        shares = sinkhorn(-distances / temperature, balance)
+        before, groups = groups, shares.argmax(1)
+        if np.mean(groups == before) > 0.999:
+            break
+        centres = shares.T @ z / np.maximum(shares.sum(0)[:, None], 1e-12)
+    return groups
+
+
+def consensus(labelings: Sequence[ArrayLike]) -> np.ndarray:
+    """Let many labelings of the same images vote.
+
+    Group numbers mean nothing, so every labeling is first renamed to fit the most typical one
+    (Hungarian matching of counts), then all vote; twice more with the result of the vote as guide.
+
+    Parameters
+    ----------
+    labelings : sequence of int arrays, each (n,)
+        The numbers of groups may differ; the result has as many as the most typical one.
+
+    Returns
+    -------
+    np.ndarray, float64 (n, k)
+        Share of the votes that each group gets; `argmax(1)` is the consensus.
+
+    Raises
+    ------
+    ValueError
+        There is no labeling, or they are of different lengths.
+
+    Notes
+    -----
+    Most typical: largest mean adjusted Rand index with the others. Dudoit and Fridlyand (2003),
+    Bagging to improve the accuracy of a clustering procedure. Taught in notebook 03.
+    """
+    labelings = [np.unique(np.asarray(g), return_inverse=True)[1] for g in labelings]
+    if len({len(g) for g in labelings}) != 1:
+        lengths = [len(g) for g in labelings]
+        raise ValueError(f"labelings must be one or more, of the same images; lengths: {lengths}")
+    typical = [np.mean([adjusted_rand_score(a, b) for b in labelings]) for a in labelings]
+    guide = labelings[int(np.argmax(typical))]
+    k = guide.max() + 1
+    for _ in range(3):
+        votes = np.zeros((len(guide), k))
+        for groups in labelings:
+            votes[np.arange(len(guide)), _renamed(groups, guide, k)] += 1 / len(labelings)
+        guide = votes.argmax(1)
+    return votes
+
+
+class NeighbourClustering(ClusterMixin, BaseEstimator):
+    """Group images by a graph of their neighbours, several times, and let the results vote.
+
+    1. Link every row with its `n_neighbors` nearest (`neighbour_graph`).
+    2. Place the rows by where random walks on the graph lead (`spectral_embedding`), for walks of
+       5, 10, 20 and 40 steps: long ones see the large groups, short ones the details.
+    3. Find groups in each (`balanced_kmeans`) and let the four labelings vote (`consensus`).
+    4. A new image takes the weighted vote of its nearest training images.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Number of groups.
+    n_neighbors : int
+        Neighbours in the graph and in the vote; fewer where there are fewer rows.
+    balance : {"relaxed", "uniform", "none"}
+        Groups drawn towards equal sizes, forced to, or left alone. See `sinkhorn`.
+    random_state : int, RandomState or None
+        An int makes every fit the same.
+
+    Attributes
+    ----------
+    labels_ : np.ndarray, int (n,)
+        Group of each training row.
+    votes_ : np.ndarray, float64 (n, n_clusters)
+        Share of the labelings that put a training row into each group.
+    stability_ : float
+        Mean adjusted Rand index of two labelings: 1 where all agree.
+    n_features_in_ : int
+        Features seen in `fit`.
+
+    Notes
+    -----
+    `fit` takes `y` as scikit-learn wants it and never looks at it. Rows of zeros have no direction
+    and are as far from everything else. Taught in notebook 03.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        n_neighbors: int = 15,
+        balance: str = "relaxed",
+        random_state: Any = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.n_neighbors = n_neighbors
+        self.balance = balance
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: Any = None) -> "NeighbourClustering":
+        """Find the groups of X (n, d)."""
+        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        if self.balance not in BALANCES:
+            raise ValueError(f"balance={self.balance!r} must be one of {', '.join(BALANCES)}")
+        if self.n_clusters < 1 or self.n_neighbors < 1:
+            raise ValueError(
+                f"n_clusters={self.n_clusters} and n_neighbors={self.n_neighbors} must be 1 or more"
+            )
+        if len(X) < self.n_clusters:
+            raise ValueError(f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}.")
+        rng = check_random_state(self.random_state)
+        self._rows = normalize(X)
+        self._search = NearestNeighbors(n_neighbors=min(self.n_neighbors, len(X))).fit(self._rows)
+        if self.n_clusters in (1, len(X)):  # nothing to find
+            labelings = [np.arange(len(X)) % self.n_clusters]
+        else:
+            mates = max(len(X) // self.n_clusters - 1, 2)  # more would link any group to others
+            graph = neighbour_graph(self._rows, min(self.n_neighbors, mates), random_state=rng)
+            values, vectors = _spectrum(graph, min(self.n_clusters + EXTRA, len(X)), rng)
+            labelings = [
+                balanced_kmeans(
+                    normalize(vectors * values.clip(0) ** n_steps),
+                    self.n_clusters,
+                    self.balance,
+                    random_state=rng.randint(_SEEDS),
+                )
+                for n_steps in WALKS
+            ]
+        votes = consensus(labelings)
+        self.votes_ = np.pad(votes, ((0, 0), (0, self.n_clusters - votes.shape[1])))
+        self.labels_ = self.votes_.argmax(1)
+        pairs = [(a, b) for i, a in enumerate(labelings) for b in labelings[:i]]
+        self.stability_ = float(np.mean([adjusted_rand_score(*p) for p in pairs])) if pairs else 1.0
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Share of each group among the nearest training rows: float64 (n, n_clusters)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        distances, found = self._search.kneighbors(normalize(X))
+        weights = np.exp(-((distances / _scale(distances)[:, None]) ** 2))
+        weights /= weights.sum(1, keepdims=True)
+        return np.einsum("ij,ijk->ik", weights, self.votes_[found])
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Group of each row of X, new or old: int (n,)."""
+        return self.predict_proba(X).argmax(1)
+
+
+def neighbour_head(
+    z: np.ndarray,
+    neighbours: np.ndarray,
+    n_clusters: int,
+    *,
+    n_heads: int = 10,
+    entropy_weight: float = 5.0,
+    learning_rate: float = 1e-3,
+    batch_size: int = 512,
+    n_steps: int = 1000,
+    random_state: Any = None,
+) -> keras.Model:
+    """Train a linear layer that puts neighbours into the same group.
+
+    Parameters
+    ----------
+    z : np.ndarray, shape (n, d)
+        Features, best standardised: tiny ones hardly move the layer.
+    neighbours : np.ndarray, int (n, m)
+        From `nearest`; every step draws one of the m.
+    n_clusters : int
+        Number of groups.
+    n_heads : int
+        Layers trained side by side; the one with the lowest loss is kept.
+    entropy_weight : float
+        Reward for using all groups; at 0 everything ends up in one.
+    learning_rate, batch_size, n_steps : float, int, int
+        Of Adam.
+    random_state : int, RandomState or None
+        Draws start and batches.
+
+    Returns
+    -------
+    keras.Model
+        Features (b, d) to probabilities (b, n_clusters).
+
+    Notes
+    -----
+    Loss: -mean log <p_a, p_n> - w H(mean p). Van Gansbeke et al. (2020), SCAN. Taught in
+    notebook 03.
+    """
+    rng, z = check_random_state(random_state), tf.constant(z, tf.float32)
+    start = keras.initializers.GlorotUniform(int(rng.randint(_SEEDS)))
+    layer = keras.layers.Dense(n_heads * n_clusters, kernel_initializer=start)
+    layer.build((None, z.shape[1]))
+    optimizer = keras.optimizers.Adam(learning_rate)
+    optimizer.build(layer.trainable_variables)
+
+    def losses(rows: tf.Tensor, friends: tf.Tensor) -> tf.Tensor:
+        """Loss of each head."""
+        p, q = (
+            tf.nn.softmax(tf.reshape(layer(tf.gather(z, i)), (-1, n_heads, n_clusters)))
+            for i in (rows, friends)
+        )
+        agreement = tf.reduce_mean(tf.math.log(tf.reduce_sum(p * q, -1) + 1e-8), 0)
+        return -agreement - entropy_weight * _entropy(tf.reduce_mean(p, 0))
+
+    @tf.function(reduce_retracing=True)
+    def step(rows: tf.Tensor, friends: tf.Tensor) -> None:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(losses(rows, friends))
+        slopes = tape.gradient(loss, layer.trainable_variables)
+        optimizer.apply_gradients(zip(slopes, layer.trainable_variables, strict=True))
+
+    def draw(size: int) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = rng.randint(len(neighbours), size=size)
+        return rows, neighbours[rows, rng.randint(neighbours.shape[1], size=size)]
+
+    for _ in range(n_steps):
+        step(*map(tf.constant, draw(min(batch_size, len(neighbours)))))
+    best = int(np.argmin(losses(*draw(min(20_000, 10 * len(neighbours))))))
+    own = slice(best * n_clusters, (best + 1) * n_clusters)
+    kernel, bias = (w[..., own] for w in layer.get_weights())
+    return _linear_model(kernel, bias)
+
+
+def turtle_head(
+    spaces: Sequence[np.ndarray],
+    n_clusters: int,
+    *,
+    entropy_weight: float = 10.0,
+    learning_rate: float = 1e-3,
+    inner_steps: int = 10,
+    batch_size: int = 10_000,
+    n_steps: int = 6000,
+    random_state: Any = None,
+) -> list[keras.Model]:
+    """Search the grouping that a linear classifier learns most easily.
+
+    Parameters
+    ----------
+    spaces : sequence of np.ndarray, each (n, d)
+        One or more kinds of features of the same images, best standardised: on tiny ones nothing
+        moves.
+    n_clusters : int
+        Number of groups.
+    entropy_weight : float
+        Reward for using all groups.
+    learning_rate, inner_steps, batch_size, n_steps : float, int, int, int
+        Of Adam, for the grouping; the classifier takes `inner_steps` of its own per step.
+    random_state : int, RandomState or None
+        Draws start and batches.
+
+    Returns
+    -------
+    list of keras.Model
+        One per space: features (b, d) to probabilities (b, n_clusters). Their mean is the grouping.
+
+    Notes
+    -----
+    Inner: a linear probe is fitted to the grouping t. Outer: CE(probe(z), t) - w H(mean t) is
+    lowered through t alone. Gadetsky et al. (2024), Let go of your labels with unsupervised
+    transfer. Taught in notebook 03.
+    """
+    rng = check_random_state(random_state)
+    spaces = [tf.constant(z, tf.float32) for z in spaces]
+
+    def layers() -> list[keras.layers.Layer]:
+        made = []
+        for z in spaces:
+            start = keras.initializers.GlorotUniform(int(rng.randint(_SEEDS)))
+            made.append(keras.layers.Dense(n_clusters, kernel_initializer=start))
+            made[-1].build((None, z.shape[1]))
+        return made
+
+    probes, tasks = layers(), layers()
+    lengths = [tf.Variable(tf.norm(layer.kernel.value, axis=0)) for layer in tasks]
+    inner = [w for layer in probes for w in layer.trainable_variables]
+    outer = [w for layer in tasks for w in layer.trainable_variables] + lengths
+    optimizers = [keras.optimizers.Adam(learning_rate) for _ in range(2)]
+    optimizers[0].build(inner)
+    optimizers[1].build(outer)
+
+    def kernel(layer: keras.layers.Layer, length: tf.Variable) -> tf.Tensor:
+        return length * tf.math.l2_normalize(layer.kernel, axis=0)  # weight normalisation
+
+    def grouping(batch: list[tf.Tensor]) -> tf.Tensor:
+        parts = zip(batch, tasks, lengths, strict=True)
+        logits = [z @ kernel(layer, length) + layer.bias for z, layer, length in parts]
+        return tf.add_n([tf.nn.softmax(x) for x in logits]) / len(logits)
+
+    def hardness(batch: list[tf.Tensor], target: tf.Tensor) -> tf.Tensor:
+        """Cross-entropy of the probes with the grouping."""
+        losses = [
+            tf.nn.softmax_cross_entropy_with_logits(target, layer(z))
+            for z, layer in zip(batch, probes, strict=True)
+        ]
+        return tf.reduce_mean(tf.add_n(losses))
+
+    @tf.function(reduce_retracing=True)
+    def step(rows: tf.Tensor) -> None:
+        batch = [tf.gather(z, rows) for z in spaces]
+        target = tf.stop_gradient(grouping(batch))
+        for _ in range(inner_steps):
+            with tf.GradientTape() as tape:
+                loss = hardness(batch, target)
+            optimizers[0].apply_gradients(zip(tape.gradient(loss, inner), inner, strict=True))
+        with tf.GradientTape() as tape:
+            target = grouping(batch)
+            spread = _entropy(tf.reduce_mean(target, 0))
+            loss = hardness(batch, target) - entropy_weight * len(batch) * spread
+        optimizers[1].apply_gradients(zip(tape.gradient(loss, outer), outer, strict=True))
+
+    for _ in range(n_steps):
+        n = len(spaces[0])
+        step(tf.constant(rng.choice(n, min(batch_size, n), replace=False)))
+    return [
+        _linear_model(kernel(layer, length).numpy(), layer.bias.numpy())
+        for layer, length in zip(tasks, lengths, strict=True)
+    ]
+
+
+class GroupNumber(NamedTuple):
+    """How many groups there may be: `suggestion`, a range `low` to `high`, and the `curves`."""
+
+    suggestion: int
+    low: int
+    high: int
+    curves: pd.DataFrame
+
+
+def estimate_n_clusters(
+    z: ArrayLike,
+    k_min: int = 2,
+    k_max: int = 20,
+    *,
+    n_neighbors: int = 15,
+    n_repeats: int = 3,
+    random_state: Any = None,
+) -> GroupNumber:
+    """Estimate the number of groups, with a range.
+
+    Parameters
+    ----------
+    z : array, shape (n, d)
+        Features; a few thousand rows are enough.
+    k_min, k_max : int
+        Numbers to try; 2 <= k_min <= k_max < n - 1.
+    n_neighbors : int
+        Of the graph.
+    n_repeats : int
+        Random halves of the images, for the stability.
+    random_state : int, RandomState or None
+        Draws them.
+
+    Returns
+    -------
+    GroupNumber
+        `suggestion`: best mean rank over three curves; `low` and `high`: the least and the largest
+        number that one of the curves prefers, or the suggestion. `curves`: a row per `k` with
+        `eigengap` (fall from the k-th to the next eigenvalue of the graph), `stability` (adjusted
+        Rand index of groups found on two random halves, where they overlap), `silhouette` (of the
+        groups in the embedding, at most 2,000 rows); larger is better.
+
+    Raises
+    ------
+    ValueError
+        The range makes no sense.
+
+    Notes
+    -----
+    von Luxburg (2007), A tutorial on spectral clustering; von Luxburg (2010), Clustering stability;
+    Rousseeuw (1987), Silhouettes. Taught in notebook 03.
+    """
+    z, rng = normalize(z), check_random_state(random_state)
+    n = len(z)
+    if not 2 <= k_min <= k_max < n - 1:
+        raise ValueError(f"k_min={k_min}, k_max={k_max}: 2 <= k_min <= k_max < {n - 1} is needed")
+    values, vectors = _spectrum(neighbour_graph(z, n_neighbors, random_state=rng), k_max + 1, rng)
+    halves = []  # rows and eigenvectors of two overlapping random parts, per repetition
+    for _ in range(2 * n_repeats):
+        rows = np.sort(rng.choice(n, max(n * 2 // 3, min(k_max + 2, n)), replace=False))
+        graph = neighbour_graph(z[rows], n_neighbors, random_state=rng)
+        halves.append((rows, _spectrum(graph, k_max, rng)[1]))
+    shown = rng.choice(n, min(n, 2000), replace=False)
+
+    def groups(vectors: np.ndarray, k: int) -> np.ndarray:
+        seed = rng.randint(_SEEDS)
+        return balanced_kmeans(normalize(vectors[:, :k]), k, "none", random_state=seed)
+
+    rows = []
+    for k in range(k_min, k_max + 1):
+        whole = groups(vectors, k)[shown]
+        place, stable = normalize(vectors[shown, :k]), []
+        for (r1, v1), (r2, v2) in zip(halves[::2], halves[1::2], strict=True):
+            _, i, j = np.intersect1d(r1, r2, return_indices=True)
+            stable.append(adjusted_rand_score(groups(v1, k)[i], groups(v2, k)[j]))
+        found = 1 < len(np.unique(whole)) < len(whole)
+        fit = silhouette_score(place, whole) if found else 0.0
+        rows.append((k, values[k - 1] - values[k], np.mean(stable), fit))
+    curves = pd.DataFrame(rows, columns=["k", "eigengap", "stability", "silhouette"])
+    three = curves.set_index("k")
+    best = three.rank().mean(axis=1)
+    suggestion = int(best.idxmax())
+    liked = [*three.idxmax().astype(int), suggestion]
+    return GroupNumber(suggestion, min(liked), max(liked), curves)
+
+
+def _spectrum(
+    graph: sp.csr_matrix, n_components: int, random_state: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Leading eigenvalues and eigenvectors of D^-1/2 W D^-1/2, largest first."""
+    n = graph.shape[0]
+    root = sp.diags(1 / np.sqrt(np.maximum(np.asarray(graph.sum(1)).ravel(), 1e-12)))
+    scaled = root @ graph @ root
+    if n < 200 or n_components >= n - 1:  # the iterative solver needs room
+        values, vectors = np.linalg.eigh(scaled.toarray())
+    else:
+        start = check_random_state(random_state).uniform(-1, 1, n)
+        values, vectors = eigsh(scaled, k=n_components, which="LA", v0=start)
+    order = np.argsort(-values)[:n_components]
+    return values[order], vectors[:, order]
+
+
+def _scale(distances: np.ndarray) -> np.ndarray:
+    """Distance to the seventh neighbour (or the last there is), never zero."""
+    return np.maximum(distances[:, min(6, distances.shape[1] - 1)], 1e-6)
+
+
+def _renamed(groups: np.ndarray, guide: np.ndarray, k: int) -> np.ndarray:
+    """Group numbers of the guide in place of one's own, matched by counts."""
+    table = np.zeros((groups.max() + 1, k))
+    np.add.at(table, (groups, guide), 1)
+    names = table.argmax(1)  # of groups that find no partner
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    names[rows] = columns
+    return names[groups]
+
+
+def _entropy(p: tf.Tensor) -> tf.Tensor:
+    return -tf.reduce_sum(p * tf.math.log(p + 1e-8), -1)
+
+
+def _linear_model(kernel: np.ndarray, bias: np.ndarray) -> keras.Model:
+    layer = keras.layers.Dense(len(bias), activation="softmax", name="groups")
+    model = keras.Sequential([keras.Input((len(kernel),)), layer])
+    layer.set_weights([kernel, bias])
+    return model
