@@ -189,7 +189,8 @@ def test_solutions_are_right_and_groups_good(path, tmp_path, monkeypatch):
     solved.parent.mkdir()
     nbformat.write(tool().solved(read(path)), solved)
     done = execute(solved, tmp_path, monkeypatch)
-    text = nbformat.writes(nbformat.read(tmp_path / path.name, 4))
+    outputs = [o for cell in code(read(tmp_path / path.name)) for o in cell.outputs]
+    text = "".join(output.get("text", "") for output in outputs)
     assert text.count("Right: ") == len(tagged(read(path), "exercise"))
     assert "CollapseWarning" not in text
     if path.stem[:2] in ("00", "02"):

@@ -46,7 +46,8 @@ def small_series(tool, tmp_path, monkeypatch):
         cells = [cell("PROFILE = 'digits'", "parameters"), cell(source)]
         cells.append(cell("print(f'Key result: {PROFILE}')", "key-result"))
         paths.append(tmp_path / "in" / f"{number:02d}_small.ipynb")
-        nbformat.write(new_notebook(cells=cells), paths[-1])
+        kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+        nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), paths[-1])
     monkeypatch.setattr(tool, "series", lambda names=None: paths)
     return paths
 
