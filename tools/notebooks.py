@@ -188,7 +188,7 @@ def run(profile: str, build: Path = BUILD) -> int:
     index.write_text(index_page(profile, runs), encoding="utf-8")
     failed = sum(bool(done.error) for done in runs)
     print(
-        f"{len(runs) - failed} of {len(runs)} notebooks went through; see {index.relative_to(ROOT)}"
+        f"{len(runs) - failed} of {len(runs)} notebooks went through; see {os.path.relpath(index)}"
     )
     return min(failed, 1)
 
