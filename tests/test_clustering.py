@@ -90,7 +90,7 @@ def test_bad_input_is_refused(settings, z, said):
 def test_odd_but_right_input():
     one = NeighbourClustering(1).fit(clouds()[0])
     assert set(one.labels_) == {0}
-    assert one.predict_proba(np.ones((3, 8))).tolist() == [[1.0]] * 3
+    np.testing.assert_allclose(one.predict_proba(np.ones((3, 8))), np.ones((3, 1)))
     each = NeighbourClustering(5).fit(np.eye(5))
     assert sorted(each.labels_) == list(range(5))
     few, member = clouds((3, 3))  # fewer rows than neighbours
@@ -112,16 +112,6 @@ def test_nearest_finds_others_by_angle():
     found, distances = clustering.nearest(z, 1)
     assert found.ravel().tolist() == [1, 0, 3, 2]
     assert (distances < 0.1).all()
-
-
-def test_neighbours_on_few_axes_are_nearly_the_exact_ones(monkeypatch):
-    z, _ = clouds((150, 150, 150), d=90)
-    exact, _ = clustering.nearest(z, 100)
-    monkeypatch.setattr(clustering, "EXACT", 100)
-    near, _ = clustering.nearest(z, 100, random_state=0)
-    shared = [len(set(a) & set(b)) for a, b in zip(exact, near, strict=True)]
-    assert 60 < np.mean(shared) < 100
-    assert (near != np.arange(len(z))[:, None]).all()
 
 
 def test_the_graph_is_symmetric_and_joins_friends():
