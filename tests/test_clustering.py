@@ -127,6 +127,25 @@ def test_the_graph_is_symmetric_and_joins_friends():
     assert adjusted_rand_score(member, found) > 0.95
 
 
+def test_a_walk_forgets_vectors_that_separate_nothing():
+    z, member = clouds((100, 20, 20))  # with many vectors, k-means would cut the large group
+    graph = clustering.neighbour_graph(z, 10)
+    found = []
+    for n_steps in (0, 10):
+        place = clustering.spectral_embedding(graph, 15, n_steps=n_steps, random_state=0)
+        groups = clustering.balanced_kmeans(place, 3, "none", random_state=0)
+        found.append(adjusted_rand_score(member, groups))
+    assert found[1] > 0.95 > found[0]
+
+
+def test_every_public_docstring_says_where_it_is_taught():
+    own = [p for _, p in inspect.getmembers(clustering) if inspect.getmodule(p) is clustering]
+    parts = [p for p in own if callable(p) and not p.__name__.startswith("_")]
+    parts += [vars(NeighbourClustering)[name] for name in ("fit", "predict", "predict_proba")]
+    for part in parts:
+        assert " ".join(inspect.getdoc(part).split()).endswith("Taught in notebook 03."), part
+
+
 @pytest.mark.parametrize("n", [3, 10, 500])
 def test_sinkhorn_keeps_its_sums(n):
     scores = np.random.default_rng(n).normal(scale=30, size=(n, 3))

@@ -314,7 +314,7 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: Any = None) -> "NeighbourClustering":
-        """Find the groups of X (n, d)."""
+        """Find the groups of X (n, d); `y` is not looked at. Taught in notebook 03."""
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         if self.balance not in BALANCES:
             raise ValueError(f"balance={self.balance!r} must be one of {', '.join(BALANCES)}")
@@ -353,7 +353,10 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Share of each group among the nearest training rows: float64 (n, n_clusters)."""
+        """Share of each group in the vote of the nearest training rows.
+
+        Float64 (n, n_clusters), rows sum to one. Taught in notebook 03.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         rows = normalize(self._axes.transform(normalize(X)))
@@ -363,7 +366,7 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         return np.einsum("ij,ijk->ik", weights, self.votes_[found])
 
     def predict(self, X: ArrayLike) -> np.ndarray:
-        """Group of each row of X, new or old: int (n,)."""
+        """Group of each row of X, new or old: int (n,). Taught in notebook 03."""
         return self.predict_proba(X).argmax(1)
 
 
@@ -540,7 +543,10 @@ def turtle_head(
 
 
 class GroupNumber(NamedTuple):
-    """How many groups there may be: `suggestion`, a range `low` to `high`, and the `curves`."""
+    """How many groups there may be: `suggestion`, a range `low` to `high`, and the `curves`.
+
+    Taught in notebook 03.
+    """
 
     suggestion: int
     low: int
