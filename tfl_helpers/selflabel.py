@@ -27,6 +27,7 @@ CLOTHES = ("fashion_mnist", "clothes")
 NEIGHBOURS = 20
 PROBED = 1_000  # images whose changed copies tell how steady the predictions are
 WEAK = 0.3  # strength of these changes
+WARM_UP = 64  # batches until the learning rate is reached
 VANISHED = 0.1  # a group that shrinks below this share of its first size has vanished
 
 
@@ -188,7 +189,7 @@ def self_label(
     batch_size: int = 64,
     from_layer: str | None = None,
     learning_rate: float = 2e-3,
-    keep: tuple[float, float] = (0.6, 0.9),
+    keep: tuple[float, float] = (0.4, 0.8),
     seed: int = 0,
     guard: bool = True,
     plant: Callable[[int, np.ndarray], np.ndarray] | None = None,
@@ -502,9 +503,11 @@ def _student(
         body = student.layers[1]
         inner = body.get_layer("network").layers
         backbones.unfreeze(body, from_layer or inner[len(inner) // 2].name)
-        adam = keras.optimizers.AdamW(
-            learning_rate, weight_decay=1e-4, use_ema=True, ema_momentum=0.98
+        # Adam's first steps are of full length in every weight: warmed up, else they undo the body.
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, 1, alpha=1.0, warmup_target=learning_rate, warmup_steps=WARM_UP
         )
+        adam = keras.optimizers.AdamW(rate, weight_decay=1e-4, use_ema=True, ema_momentum=0.98)
         student.compile(adam, keras.losses.CategoricalCrossentropy(label_smoothing=0.1))
     return student
 
