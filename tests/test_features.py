@@ -247,10 +247,10 @@ def test_second_call_on_50000_by_1280_takes_under_a_second(monkeypatch):
     images = RNG.integers(0, 256, (50_000, 32, 32, 3), dtype="uint8")
     backbone, seconds = small(size=5, wide=1280), []
     first = extract(backbone, images, batch_size=1000)
-    for _ in range(4):  # the best of a few: the machine may be busy with other things
-        start = time.perf_counter()
+    for _ in range(4):  # the best of a few, in seconds of work: the machine may be busy otherwise
+        start = time.process_time()
         again = extract(backbone, images)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert first.shape == (50_000, 1280) and np.array_equal(first[::99], again[::99])
     assert min(seconds) < 1, seconds
 

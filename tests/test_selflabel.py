@@ -212,6 +212,45 @@ np.save("p.npy", model.predict(np.load("images.npy"), verbose=0))
     np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_several_devices_share_the_work():
+    code = """
+import numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tfl_helpers import backbones, clustering, datasets, features, selflabel
+train, _ = datasets.load("digits", limit=200)
+backbone = backbones.load("letters")
+z = features.extract(backbone, train, cache=False, progress=False)
+labels = clustering.NeighbourClustering(10, random_state=0).fit(z).labels_
+both = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert both.num_replicas_in_sync == 2
+runs = [selflabel.self_label(backbone, train, labels, rounds=1, steps=6, guard=False, strategy=s)
+        for s in (both, None)]
+def flat(model):
+    return np.concatenate([w.ravel() for w in model.get_weights()])
+
+moves = [flat(run.backbone) - flat(backbone) for run in runs]
+same = moves[0] @ moves[1] / np.linalg.norm(moves[0]) / np.linalg.norm(moves[1])
+assert same > 0.8, same  # rounding turns some of the first steps round, no more
+assert (runs[0].labels == runs[1].labels).mean() > 0.9
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.slow
+def test_digits_get_better_and_do_not_collapse():
+    train, test = datasets.load("digits")
+    backbone = backbones.load("letters")
+    a, b = (features.extract(backbone, s, cache=False, progress=False) for s in (train, test))
+    found = NeighbourClustering(10, random_state=0).fit(a)
+    result = selflabel.self_label(backbone, train, found.labels_, rounds=3, seed=0)
+    assert evaluation.check_collapse(result.labels, 10) is None
+    before = evaluation.score(train.answers, found.labels_, test.answers, found.predict(b))
+    after = evaluation.score(train.answers, result.labels, test.answers, result.predict(test))
+    assert after["accuracy"] >= max(0.95, before["accuracy"])
+
+
 def test_from_scratch_learns_the_groups_it_is_told(digits):
     train, _, _, labels = digits
     model = selflabel.from_scratch(train, labels, steps=300, learning_rate=1e-2)
