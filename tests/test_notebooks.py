@@ -168,7 +168,7 @@ def test_time_and_memory_are_as_measured_and_within_bounds(path):
     assert tool().time_line(row) in read(path).cells[0].source + "".join(
         cell.source for cell in read(path).cells[:4]
     )
-    assert row["seconds"] <= (60 if path.stem < "03" else 90) and row["peak_mb"] <= 1500
+    assert row["seconds"] <= 60 and row["peak_mb"] <= 1500
 
 
 def execute(path, folder, monkeypatch, parameters=None):
@@ -195,9 +195,6 @@ def test_solutions_are_right_and_groups_good(path, tmp_path, monkeypatch):
     assert "CollapseWarning" not in text
     if path.stem[:2] in ("00", "02"):
         assert float(re.search(r"([\d.]+)%", done.key_result)[1]) > 90
-    if path.stem[:2] == "04":
-        before, after = map(float, re.findall(r"0\.\d+", done.key_result))
-        assert after > 0.955 and after >= before - 0.005
     if path.stem[:2] == "03":
         assert float(re.search(r"frozen backbone ([\d.]+)", done.key_result)[1]) > 0.90
 
@@ -207,10 +204,7 @@ def test_solutions_are_right_and_groups_good(path, tmp_path, monkeypatch):
 @pytest.mark.parametrize("profile", ["cifar10", "mnist", "pedestrians"])
 @each
 def test_series_runs_on_photos(path, profile, tmp_path, monkeypatch, photo_bundle, keras_home):
-    parameters = {"PROFILE": profile, "N_IMAGES": 300}
-    if path.stem.startswith("04"):
-        parameters |= {"N_IMAGES": 150, "ROUNDS": 1, "STEPS": 2}
-    execute(path, tmp_path, monkeypatch, parameters)
+    execute(path, tmp_path, monkeypatch, {"PROFILE": profile, "N_IMAGES": 300})
 
 
 @pytest.mark.slow
@@ -222,13 +216,7 @@ def test_series_runs_on_a_flat_folder_without_answers(path, tmp_path, monkeypatc
         Image.fromarray(np.uint8(digit * 15)).resize((20 + number % 3, 24)).save(
             folder / f"{number}.png"
         )
-    wanted = {
-        "PROFILE": f"folder:{folder}",
-        "N_GROUPS": 5,
-        "N_IMAGES": 100,
-        "ROUNDS": 1,
-        "STEPS": 2,
-    }
+    wanted = {"PROFILE": f"folder:{folder}", "N_GROUPS": 5, "N_IMAGES": 100}
     settings = tagged(read(path), "parameters")[0].source
     parameters = {name: value for name, value in wanted.items() if name in settings}
     execute(path, tmp_path, monkeypatch, parameters)
