@@ -261,7 +261,7 @@ def unfreeze(backbone: keras.Model, from_layer: str) -> keras.Model:
 
     Notes
     -----
-    Taught in notebook 04.
+    Taught in notebook 02.
     """
     network = backbone.get_layer("network")
     inner = [inner.name for inner in network.layers]

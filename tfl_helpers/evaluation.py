@@ -51,7 +51,7 @@ def unseal(answers: Answers | None) -> np.ndarray:
 
     Notes
     -----
-    Taught in notebook 05.
+    Taught in notebook 01.
     """
     if answers is None:
         raise ValueError(
@@ -205,7 +205,7 @@ def per_class(
 
     Notes
     -----
-    Taught in notebook 05.
+    Taught in notebook 03.
     """
     table = confusion(train_answers, train_groups, test_answers, test_groups, class_names)
     called = table.reindex(columns=table.index)
@@ -351,7 +351,7 @@ def repeat(
 
     Notes
     -----
-    Taught in notebook 05.
+    Taught in notebook 03.
     """
     rows = []
     for seed in tqdm(list(seeds), desc="seeds", delay=5, leave=False):
@@ -384,7 +384,7 @@ def supervised_ceiling(
 
     Notes
     -----
-    Multinomial logistic regression from scikit-learn, C = 1. Taught in notebook 05.
+    Multinomial logistic regression from scikit-learn, C = 1. Taught in notebook 03.
     """
     known, a = _answered(train_answers, np.asarray(train_features), "training features")
     asked, b = _answered(test_answers, np.asarray(test_features), "test features")
