@@ -297,3 +297,157 @@ def test_only_evaluation_opens_answers():
     package = Path(evaluation.__file__).parent
     users = {p.stem for p in package.glob("*.py") if re.search(r"\b_unseal\b", p.read_text("utf8"))}
     assert users == {"datasets", "evaluation"}
+
+
+def clouds(n, seed=0):
+    """Three clouds of points in five dimensions, the first feature on a scale of its own."""
+    rng = np.random.default_rng(seed)
+    answers = rng.integers(3, size=n)
+    return np.eye(5)[answers] * 4 + rng.normal(size=(n, 5)), answers
+
+
+@pytest.fixture(scope="module")
+def curve():
+    (a, known), (b, asked) = clouds(300), clouds(200, 1)
+    return evaluation.label_efficiency(a, known, b, asked, per_class=(1, 5, 1000), seeds=range(4))
+
+
+def test_label_efficiency_rises_to_the_ceiling(curve):
+    (a, known), (b, asked) = clouds(300), clouds(200, 1)
+    assert curve.per_class.tolist() == [1, 5, 1000]
+    assert curve.labels.tolist() == [3, 15, 300]  # a class gives all it has
+    assert curve.accuracy.is_monotonic_increasing and curve.accuracy[0] > 0.5
+    assert curve.sd[0] > 0.01 and curve.sd[2] == 0
+    ceiling = evaluation.supervised_ceiling(a, known, b, asked)
+    assert curve.accuracy[2] == pytest.approx(ceiling, abs=0.02)
+
+
+def test_label_efficiency_sees_only_the_labels_it_says():
+    """Answers of images that no seed draws change nothing."""
+    (a, known), (b, asked) = clouds(300), clouds(200, 1)
+    drawn = np.random.default_rng(7).permutation(300)
+    chosen = np.concatenate([drawn[known[drawn] == c][:2] for c in range(3)])
+    hidden = np.full(300, -1)
+    hidden[chosen] = known[chosen]
+    scale = [(z - a.mean(0)) / a.std(0) for z in (a, b)]
+    from sklearn.linear_model import LogisticRegression
+
+    by_hand = LogisticRegression(max_iter=1000).fit(scale[0][chosen], known[chosen])
+    found = evaluation.label_efficiency(a, known, b, asked, per_class=[2], seeds=[7])
+    assert found.accuracy[0] == by_hand.score(scale[1], asked) and math.isnan(found.sd[0])
+    again = evaluation.label_efficiency(a, hidden, b, asked, per_class=[9], seeds=[0])
+    assert again.labels[0] == 6 and again.accuracy[0] == pytest.approx(found.accuracy[0])
+
+
+def test_labels_to_reach(curve):
+    low, high = curve.accuracy[0], curve.accuracy[2]
+    assert evaluation.labels_to_reach(curve, low - 0.1) == 1
+    assert evaluation.labels_to_reach(curve.iloc[::-1], low + 1e-6) == 5
+    assert evaluation.labels_to_reach(curve, high + 0.001) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train_answers": None}, "no answers"),
+        ({"train_answers": [0, 1]}, "2 answers but 6 training features"),
+        ({"train_answers": [1] * 6}, "two classes"),
+        ({"train_features": np.array([[np.nan, 1]] + [[0, 1]] * 5)}, "NaN"),
+        ({"per_class": ()}, "one number or more"),
+        ({"per_class": (0, 1)}, "1 or more"),
+        ({"seeds": ()}, "at least one seed"),
+    ],
+)
+def test_label_efficiency_says_what_is_wrong(change, message):
+    z, answers = np.arange(12.0).reshape(6, 2), [0, 0, 1, 1, 0, 1]
+    given = {"train_features": z, "train_answers": answers}
+    given |= {"test_features": z, "test_answers": answers} | change
+    with pytest.raises(ValueError, match=message):
+        evaluation.label_efficiency(**given)
+
+
+# Test images 0..5: group 0 is class 0, group 1 is class 1 (from train), the last has no answer.
+TRAIN = ([0, 0, 1, 1], [0, 0, 1, 1])
+SURE = np.array([[0.95, 0.05], [0.92, 0.08], [0.4, 0.6], [0.35, 0.65], [1.0, 0.0], [0.8, 0.2]])
+TRUE = [0, 1, 1, 0, 0, -1]
+
+
+def test_reliability_by_hand():
+    table = evaluation.reliability(*TRAIN, TRUE, SURE)
+    assert table.images.tolist() == [0, 0, 0, 0, 0, 0, 2, 0, 0, 3]  # 1.0 counts in the last part
+    assert table.low[6] == pytest.approx(0.6) and table.high[6] == pytest.approx(0.7)
+    assert table.confidence[6] == pytest.approx(0.625) and table.right[6] == 0.5
+    assert table.confidence[9] == pytest.approx(2.87 / 3) and table.right[9] == pytest.approx(2 / 3)
+    assert table[["confidence", "right"]].isna().all(axis=1).sum() == 8
+    wanted = 2 / 5 * 0.125 + 3 / 5 * (2.87 / 3 - 2 / 3)
+    assert evaluation.calibration_error(table) == pytest.approx(wanted)
+
+
+def test_calibration_error_is_small_for_an_honest_method():
+    rng = np.random.default_rng(0)
+    sure = rng.uniform(0.5, 1, 20_000)
+    p = np.column_stack([sure, 1 - sure])
+    true = (rng.random(20_000) > sure).astype(int)
+    honest = evaluation.calibration_error(evaluation.reliability(*TRAIN, true, p))
+    boast = np.column_stack([np.full(20_000, 0.99), np.full(20_000, 0.01)])
+    boasting = evaluation.calibration_error(evaluation.reliability(*TRAIN, true, boast))
+    assert honest < 0.02 and boasting == pytest.approx(0.99 - 0.75, abs=0.01)
+
+
+def test_the_pairing_of_the_reliability_comes_from_train():
+    swapped = ([1, 1, 0, 0], [0, 0, 1, 1])
+    right = evaluation.reliability(*swapped, TRUE, SURE).right
+    assert right[9] == pytest.approx(1 / 3)
+
+
+def test_mistakes_are_the_wrong_ones_most_confident_first():
+    table = evaluation.mistakes(*TRAIN, TRUE, SURE, ("cat", "dog"))
+    assert table.image.tolist() == [1, 3]
+    assert table.true.tolist() == ["dog", "cat"] and table.called.tolist() == ["cat", "dog"]
+    assert table.confidence.tolist() == [0.92, 0.65]
+    unseen = evaluation.mistakes([0, 0], [0, 0], [0, 1], [[0.9, 0.1], [0.2, 0.8]])
+    assert unseen.called.tolist() == ["no class"] and unseen.true.tolist() == ["1"]
+    none = evaluation.mistakes(*TRAIN, [0, 0], SURE[:2])
+    assert len(none) == 0 and list(none.columns) == ["image", "true", "called", "confidence"]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "message"),
+    [
+        ([0, 1, 1, 0, 0, 0], "predict_proba"),
+        (SURE * 2, "summing to one"),
+        (SURE - 0.5, "0 or more"),
+        (np.where(SURE == 0.6, np.nan, SURE), "NaN"),
+        (SURE[:3], "6 answers but 3"),
+        (np.empty((0, 2)), "predict_proba"),
+    ],
+)
+def test_what_is_no_probability_is_refused(probabilities, message):
+    for function in (evaluation.reliability, evaluation.mistakes):
+        with pytest.raises(ValueError, match=message):
+            function(*TRAIN, TRUE, probabilities)
+
+
+def test_reliability_without_answers_or_bins_says_so():
+    with pytest.raises(ValueError, match="no answers"):
+        evaluation.reliability(None, [0, 1], None, SURE)
+    with pytest.raises(ValueError, match="n_bins=0"):
+        evaluation.reliability(*TRAIN, TRUE, SURE, n_bins=0)
+
+
+def test_regret_by_hand():
+    accuracy = {"a": 0.5, "b": 0.9, "c": 0.7, "d": 0.1}
+    result = evaluation.regret(["c", "b", "a", "d"], accuracy)
+    assert (result["chosen"], result["best"], result["candidates"]) == ("c", "b", 4)
+    assert result["regret"] == pytest.approx(0.2) and result["median_accuracy"] == pytest.approx(
+        0.6
+    )
+    assert result["rank_correlation"] == pytest.approx(0.8)  # 1 - 6 * 2 / (4 * 15)
+    assert evaluation.regret(["b", "c", "a", "d"], accuracy)["rank_correlation"] == 1
+    assert evaluation.regret(["d", "a", "c", "b"], accuracy)["regret"] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("ranked", [["a"], ["a", "c"], ["a", "b", "b"], []])
+def test_regret_needs_the_same_candidates(ranked):
+    with pytest.raises(ValueError, match="same two or more"):
+        evaluation.regret(ranked, {"a": 0.5, "b": 0.9})

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -252,12 +253,9 @@ def confusion(
     columns = [*classes, UNKNOWN] if UNKNOWN in predicted else classes
     table = pd.crosstab(true, predicted).reindex(index=classes, columns=columns, fill_value=0)
 
-    def name(number: int) -> str:
-        return class_names[number] if 0 <= number < len(class_names) else str(number)
-
-    table.index = pd.Index([name(c) for c in table.index], name="class")
+    table.index = pd.Index([_name(c, class_names) for c in table.index], name="class")
     table.columns = pd.Index(
-        ["no class" if c == UNKNOWN else name(c) for c in table.columns], name="group stands for"
+        [_name(c, class_names) for c in table.columns], name="group stands for"
     )
     return table
 
@@ -468,6 +466,249 @@ def comparison(
     return pd.DataFrame(rows)[columns].astype({"dims": "Int64"}).round(3)
 
 
+def label_efficiency(
+    train_features: np.ndarray,
+    train_answers: Answers,
+    test_features: np.ndarray,
+    test_answers: Answers,
+    *,
+    per_class: Sequence[int] = (1, 2, 5, 10, 20, 50),
+    seeds: Iterable[int] = range(5),
+) -> pd.DataFrame:
+    """Measure what a few labels buy: a linear classifier that sees n labelled images per class.
+
+    Parameters
+    ----------
+    train_features, test_features : np.ndarray, shape (n, d) and (m, d)
+        Standardised inside by all training features, since unlabelled images cost nothing.
+    train_answers, test_answers : SealedAnswers or array of int, shape (n,) and (m,)
+        True classes; rows with -1 are ignored.
+    per_class : sequence of int
+        Labels per class. A class that has fewer images gives all it has.
+    seeds : iterable of int
+        Each draws its own labelled images, at random within each class.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per number: `per_class`, `labels` (in all), `accuracy` on test (mean over the seeds)
+        and `sd` (sample standard deviation, NaN for one seed).
+
+    Raises
+    ------
+    ValueError
+        A number below 1, no number, no seed, or fewer than two classes among the answers.
+
+    Notes
+    -----
+    Multinomial logistic regression from scikit-learn, C = 1. Taught in notebook 05.
+    """
+    known, a = _answered(train_answers, np.asarray(train_features), "training features")
+    asked, b = _answered(test_answers, np.asarray(test_features), "test features")
+    seeds, classes = list(seeds), np.unique(known)
+    if not len(per_class) or min(per_class) < 1 or not seeds:
+        raise ValueError(
+            f"per_class={list(per_class)}, seeds={seeds}: give one number or more, each 1 or more, "
+            "and at least one seed"
+        )
+    if len(classes) < 2:
+        raise ValueError(f"all answers are class {classes[0]}: a classifier needs two classes")
+    scale = StandardScaler().fit(np.asarray(train_features))
+    a, b, rows = scale.transform(a), scale.transform(b), []
+    for number in tqdm(per_class, desc="labels per class", delay=5, leave=False):
+        found = []
+        for seed in seeds:
+            order = np.random.default_rng(seed).permutation(len(known))
+            chosen = np.concatenate([order[known[order] == c][:number] for c in classes])
+            model = LogisticRegression(max_iter=1000).fit(a[chosen], known[chosen])
+            found.append(model.score(b, asked))
+        sd = np.std(found, ddof=1) if len(found) > 1 else np.nan
+        rows.append((number, len(chosen), np.mean(found), sd))
+    return pd.DataFrame(rows, columns=["per_class", "labels", "accuracy", "sd"])
+
+
+def labels_to_reach(curve: pd.DataFrame, accuracy: float) -> int | None:
+    """Find how many labels per class a classifier needs to be as good as a result without labels.
+
+    Parameters
+    ----------
+    curve : pandas.DataFrame
+        From `label_efficiency`.
+    accuracy : float
+        What was reached without labels, on the same test images.
+
+    Returns
+    -------
+    int or None
+        The first `per_class` of the curve with at least this mean accuracy; None if there is none.
+
+    Notes
+    -----
+    Taught in notebook 05.
+    """
+    enough = curve.sort_values("per_class").query("accuracy >= @accuracy").per_class
+    return int(enough.iloc[0]) if len(enough) else None
+
+
+def reliability(
+    train_answers: Answers,
+    train_groups: ArrayLike,
+    test_answers: Answers,
+    test_probabilities: ArrayLike,
+    *,
+    n_bins: int = 10,
+) -> pd.DataFrame:
+    """Compare how sure a method was of test images with how often it was right.
+
+    Parameters
+    ----------
+    train_answers, train_groups, test_answers
+        As in `score`.
+    test_probabilities : array of float, shape (m, k)
+        Share of each group, rows sum to one; column g is group g. The largest is the confidence.
+    n_bins : int
+        Equal parts of 0..1; images are counted by their confidence.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per part: `low`, `high`, `images`, `confidence` (mean) and `right` (share; both NaN
+        where no image is).
+
+    Raises
+    ------
+    ValueError
+        `test_probabilities` are no probabilities.
+
+    Notes
+    -----
+    Niculescu-Mizil and Caruana (2005), Predicting good probabilities with supervised learning.
+    Taught in notebook 05.
+    """
+    if n_bins < 1:
+        raise ValueError(f"n_bins={n_bins} must be 1 or more")
+    true, called, sure, _ = _confident(
+        train_answers, train_groups, test_answers, test_probabilities
+    )
+    part = np.minimum((sure * n_bins).astype(int), n_bins - 1)
+    table = pd.DataFrame({"part": part, "confidence": sure, "right": called == true})
+    means = table.groupby("part").mean().reindex(range(n_bins))
+    edges = np.linspace(0, 1, n_bins + 1)
+    images = np.bincount(part, minlength=n_bins)
+    return pd.DataFrame(
+        {"low": edges[:-1], "high": edges[1:], "images": images, **means.to_dict("list")}
+    )
+
+
+def calibration_error(table: pd.DataFrame) -> float:
+    """Sum up a reliability table: by how much confidence and share of right ones differ.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `reliability`.
+
+    Returns
+    -------
+    float
+        Expected calibration error: mean of |confidence - right|, weighted by images. 0 is perfect.
+
+    Notes
+    -----
+    Naeini et al. (2015), Obtaining well calibrated probabilities using Bayesian binning; Guo et al.
+    (2017), On calibration of modern neural networks. Taught in notebook 05.
+    """
+    gaps = (table.confidence - table.right).abs()
+    return float((gaps * table.images).sum() / table.images.sum())
+
+
+def mistakes(
+    train_answers: Answers,
+    train_groups: ArrayLike,
+    test_answers: Answers,
+    test_probabilities: ArrayLike,
+    class_names: Sequence[str] = (),
+) -> pd.DataFrame:
+    """List the test images that were called wrong, the most confident first.
+
+    Parameters
+    ----------
+    train_answers, train_groups, test_answers
+        As in `score`.
+    test_probabilities : array of float, shape (m, k)
+        As in `reliability`.
+    class_names : sequence of str
+        Names; the index is the class number.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `image` (position among the test images), `true`, `called` (class that its group stands
+        for; "no class" where no training image is in it), `confidence`.
+
+    Notes
+    -----
+    Taught in notebook 05.
+    """
+    true, called, sure, rows = _confident(
+        train_answers, train_groups, test_answers, test_probabilities
+    )
+    names = [
+        [_name(number, class_names) for number in numbers.tolist()] for numbers in (true, called)
+    ]
+    table = pd.DataFrame({"image": rows, "true": names[0], "called": names[1], "confidence": sure})
+    wrong = table[true != called].sort_values("confidence", ascending=False, kind="stable")
+    return wrong.reset_index(drop=True)
+
+
+def regret(ranked: Sequence[str], accuracy: Mapping[str, float]) -> dict[str, Any]:
+    """Say how good a choice made without labels was, once the seal is open.
+
+    Parameters
+    ----------
+    ranked : sequence of str
+        Names of the candidates, the one preferred without labels first, as the index of
+        `tuning.search` has them.
+    accuracy : mapping
+        Test accuracy of every candidate.
+
+    Returns
+    -------
+    dict
+        `chosen`, `accuracy` (of the choice), `best` (name), `best_accuracy`, `median_accuracy` (of
+        all candidates: what a random choice gives half the time), `regret` (best minus chosen),
+        `rank_correlation` (Spearman, of the order with the accuracies: 1 the same order, 0 none,
+        NaN where all accuracies are equal), `candidates`.
+
+    Raises
+    ------
+    ValueError
+        The names differ, or there are fewer than two.
+
+    Notes
+    -----
+    Taught in notebook 05.
+    """
+    ranked = list(ranked)
+    if len(ranked) < 2 or sorted(ranked) != sorted(accuracy):
+        odd = sorted(set(ranked) ^ set(accuracy)) or ranked
+        raise ValueError(
+            f"ranked and accuracy must name the same two or more candidates, once; look at {odd}"
+        )
+    scores = pd.Series({name: float(accuracy[name]) for name in ranked})
+    order = pd.Series(range(len(ranked), 0, -1), ranked)
+    return {
+        "chosen": ranked[0],
+        "accuracy": float(scores.iloc[0]),
+        "best": scores.idxmax(),
+        "best_accuracy": float(scores.max()),
+        "median_accuracy": float(scores.median()),
+        "regret": float(scores.max() - scores.iloc[0]),
+        "rank_correlation": float(order.corr(scores, method="spearman")),
+        "candidates": len(ranked),
+    }
+
+
 def _integers(values: ArrayLike, what: str) -> np.ndarray:
     """Whole numbers, one per image, as int64 (n,)."""
     values = np.asarray(values)
@@ -511,6 +752,27 @@ def _predict(train_answers, train_groups, test_answers, test_groups):
     """Name the test groups by train: true classes, predicted classes, groups."""
     true, groups = _answered(test_answers, _integers(test_groups, "test_groups"))
     return true, _apply(map_groups(train_answers, train_groups), groups), groups
+
+
+def _confident(train_answers, train_groups, test_answers, test_probabilities):
+    """Name the test groups by train: true classes, predicted ones, confidences, positions."""
+    p = np.asarray(test_probabilities, "float64")
+    if p.ndim != 2 or not len(p) or not (p >= 0).all() or np.abs(p.sum(1) - 1).max() > 1e-3:
+        raise ValueError(
+            f"test_probabilities of shape {p.shape} must be (images, groups), each row 0 or more "
+            "and summing to one, without NaN: what predict_proba returns"
+        )
+    groups, rows = p.argmax(1), np.arange(len(p))
+    true, called, _ = _predict(train_answers, train_groups, test_answers, groups)
+    _, kept = _answered(test_answers, rows)
+    return true, called, p.max(1)[kept], kept
+
+
+def _name(number: int, class_names: Sequence[str]) -> str:
+    """Name of a class, its number where it has none, "no class" for UNKNOWN."""
+    if number == UNKNOWN:
+        return "no class"
+    return class_names[number] if 0 <= number < len(class_names) else str(number)
 
 
 def _effective(sizes: np.ndarray) -> float:
