@@ -156,7 +156,8 @@ def search(
     -------
     pandas.DataFrame
         Best first, index `candidate` ("representation | method"): `representation`, `method`, the
-        three scores, `mean_rank` (1 is best), `alarm` (of a collapse; empty if there is none),
+        three scores, `mean_rank` (1 is best), `at_home` (agreement by its own representation, to
+        compare with; it counts for nothing), `alarm` (of a collapse; empty if there is none),
         `seconds` (per run).
 
     Raises
@@ -189,22 +190,48 @@ def search(
         for seed in seeds:
             seen = np.random.default_rng(seed).permutation(n)[: max(round(share * n), 2)]
             runs.append(np.full(n, NOT_GROUPED))
-            runs[-1][seen] = _seeded(methods[method], seed).fit_predict(spaces[space][seen])
+            runs[-1][seen] = seeded(methods[method], seed).fit_predict(spaces[space][seen])
         seconds = (time.perf_counter() - start) / len(seeds)
         verdicts.append([_verdict([run[shown] for run in runs], *j) for j in judges.values()])
-        home.append([name == space and len(spaces) > 2 for name in judges])
+        home.append([name == space for name in judges])
         about = {"candidate": f"{space} | {method}", "representation": space, "method": method}
         scores = {"agreement": 0.0, "silhouette": 0.0, "stability": stability(runs)}
         alarm = _alarm(methods[method], runs)
         rows.append({**about, **scores, "alarm": alarm, "seconds": round(seconds, 3)})
     table = pd.DataFrame(rows).set_index("candidate")
-    table[["agreement", "silhouette"]] = _fair(np.array(verdicts), np.array(home))
+    given, home = np.array(verdicts), np.array(home)
+    table[["agreement", "silhouette"]] = _fair(given, home & (len(spaces) > 2))
     ranks = table[["agreement", "silhouette", "stability"]].rank(ascending=False)
     table.insert(5, "mean_rank", ranks.mean(axis=1))
+    table.insert(6, "at_home", given[home, 0])
     order = table.assign(alarmed=table.alarm != "").sort_values(
         ["alarmed", "mean_rank"], kind="stable"
     )
     return order.drop(columns="alarmed")
+
+
+def seeded(method: BaseEstimator, seed: int) -> BaseEstimator:
+    """Copy a method, not fitted, with every `random_state` in it set.
+
+    Parameters
+    ----------
+    method : scikit-learn estimator
+        Or a pipeline of them.
+    seed : int
+        For all of its parts that take one.
+
+    Returns
+    -------
+    scikit-learn estimator
+        Its copy.
+
+    Notes
+    -----
+    Taught in notebook 05.
+    """
+    copy = clone(method)
+    names = [name for name in copy.get_params() if name.split("__")[-1] == "random_state"]
+    return copy.set_params(**dict.fromkeys(names, seed))
 
 
 def record(
@@ -343,13 +370,6 @@ def _layout(z: np.ndarray) -> np.ndarray:
         warnings.simplefilter("ignore")  # that a fixed seed makes it run on one core
         near = min(15, len(z) - 1)
         return UMAP(n_neighbors=near, min_dist=0.0, random_state=0).fit_transform(normalize(z))
-
-
-def _seeded(method: BaseEstimator, seed: int) -> BaseEstimator:
-    """Copy a method, with every random_state in it set."""
-    copy = clone(method)
-    names = [name for name in copy.get_params() if name.split("__")[-1] == "random_state"]
-    return copy.set_params(**dict.fromkeys(names, seed))
 
 
 def _verdict(runs: list[np.ndarray], neighbours: np.ndarray, layout: np.ndarray) -> list[float]:
