@@ -129,3 +129,35 @@ def test_l2_normalise(capsys):
     verdicts = capsys.readouterr().out.splitlines()
     for verdict, words in zip(verdicts, ["Right", "NaN", "axis=1", "direction"], strict=True):
         assert words in verdict
+
+
+def test_calibration_and_choosing(capsys):
+    from itertools import combinations
+
+    from sklearn.metrics import adjusted_rand_score
+
+    def stability(runs):
+        pairs = combinations(runs, 2)
+        return np.mean([len(set(a)) > 1 and adjusted_rand_score(a, b) for a, b in pairs])
+
+    def error(sure, right):
+        part = np.minimum((sure * 10).astype(int), 9)
+        inside = [part == p for p in np.unique(part)]
+        return sum(np.mean(i) * abs(sure[i].mean() - right[i].mean()) for i in inside)
+
+    def kept(sure, right, target):
+        good = np.cumsum(right[np.argsort(-sure)]) / np.arange(1, len(sure) + 1) >= target
+        return np.flatnonzero(good).max(initial=-1) / len(sure) + 1 / len(sure) * good.any()
+
+    check("05-a", stability)
+    check("05-a", lambda runs: np.mean([adjusted_rand_score(*p) for p in combinations(runs, 2)]))
+    check("05-a", lambda runs: np.mean(runs[0] == runs[1]))
+    check("05-b", error)
+    check("05-b", lambda sure, right: abs(sure.mean() - right.mean()))
+    check("05-c", lambda *given: kept(*given) if given[1].sum() > 1 else 0.0)
+    check("05-c", lambda sure, right, target: 0.4)
+    check("05-c", lambda sure, right, target: np.mean(np.sort(sure) > 0.85))
+    verdicts = capsys.readouterr().out.splitlines()
+    words = ["Right", "one group", "names", "Right", "weight", "Right", "rise", "rise"]
+    for verdict, word in zip(verdicts, words, strict=True):
+        assert word in verdict
