@@ -87,8 +87,9 @@ def readable(rows: list[dict]) -> str:
         "# Scoreboard",
         "",
         "Made by `benchmarks/scoreboard.py`, which says how; the same numbers are in"
-        " `scoreboard.json`. Groups and their pairing with classes",
-        "found on train, scored on test: mean ± sd of the seeds. MB: the whole process.",
+        " `scoreboard.json`.",
+        "Groups, and their pairing with classes, are found on train and scored on test: mean ± sd"
+        " of the seeds. MB: the whole process.",
     ]
     for data, table in pd.DataFrame(rows).groupby("data", sort=False):
         names = "method, stage, accuracy, NMI, ARI, seeds, seconds, MB, train, test, features"
