@@ -221,7 +221,9 @@ def test_batches_resize_arrays_and_folders_alike(tmp_path):
     assert lazy[0] == ready[0] == [2, 1] and lazy[1].shape == (3, 48, 64, 3)
     np.testing.assert_allclose(lazy[1], ready[1], atol=1)  # a file's pixels are whole numbers
     train, _ = datasets.load("digits", limit=5)
-    assert all_of(datasets.batches(train, size=(16, 16)))[1].shape == (5, 16, 16, 3)
+    small = datasets.batches(train, size=(16, 16))
+    assert all_of(small)[1].shape == (5, 16, 16, 3)
+    assert small.element_spec.shape[1:] == (16, 16, 3)  # known before: layers that draw ask for it
 
 
 def test_batches_refuse_what_makes_no_sense(tmp_path):

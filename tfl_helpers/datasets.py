@@ -427,7 +427,7 @@ def batches(
                 part = images[start : start + batch_size]
                 yield _read_all(part, pool, size) if lazy else part
 
-    shape = (None, None, None, 3) if lazy else (None, *images.shape[1:])
+    shape = (None, *(size or (None, None)), 3) if lazy else (None, *images.shape[1:])
     spec = tf.TensorSpec(shape, tf.uint8 if lazy else images.dtype)
 
     def convert(batch: "tf.Tensor") -> "tf.Tensor":
