@@ -95,9 +95,9 @@ def test_odd_but_right_input():
     assert sorted(each.labels_) == list(range(5))
     few, member = clouds((3, 3))  # fewer rows than neighbours
     assert adjusted_rand_score(member, NeighbourClustering(2).fit(few).labels_) == 1
-    with pytest.warns(ConvergenceWarning):  # scikit-learn says so: constant features
+    with pytest.warns(ConvergenceWarning, match="one group"):
         same = NeighbourClustering(2, random_state=0).fit(np.ones((40, 3)))
-    assert np.isfinite(same.votes_).all()
+    assert set(same.labels_) == {0} and same.votes_.shape == (40, 2)
     z, member = clouds((40, 40))
     twice = np.repeat(z, 20, axis=0)  # more twins than neighbours
     found = NeighbourClustering(2, random_state=0).fit(twice)
@@ -132,10 +132,20 @@ def test_a_walk_forgets_vectors_that_separate_nothing():
     graph = clustering.neighbour_graph(z, 10)
     found = []
     for n_steps in (0, 10):
-        place = clustering.spectral_embedding(graph, 15, n_steps=n_steps, random_state=0)
+        place = clustering.spectral_embedding(graph, 5, n_steps=n_steps, random_state=0)
         groups = clustering.balanced_kmeans(place, 3, "none", random_state=0)
         found.append(adjusted_rand_score(member, groups))
     assert found[1] > 0.95 > found[0]
+
+
+def test_the_walk_length_leaves_as_many_directions_as_groups():
+    graph = clustering.neighbour_graph(np.random.default_rng(0).normal(size=(240, 8)), 10)
+    steps = [clustering.walk_length(graph, k, random_state=0) for k in (2, 4, 8)]
+    assert steps[0] > steps[1] > steps[2] > 0
+    place = clustering.spectral_embedding(graph, 4, n_steps=steps[1], random_state=0)
+    assert place.shape == (240, 12)
+    apart = clustering.neighbour_graph(clouds((60, 60, 60))[0], 5)
+    assert clustering.walk_length(apart, 1) == clustering.MOST_STEPS  # parts nobody walks between
 
 
 def test_every_public_docstring_says_where_it_is_taught():

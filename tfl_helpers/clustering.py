@@ -5,7 +5,9 @@ assignment (Sinkhorn), k-means with it, two heads trained in Keras, the consensu
 `NeighbourClustering` puts the parts together that need no training.
 """
 
+import warnings
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import keras
@@ -14,12 +16,13 @@ import pandas as pd
 import scipy.sparse as sp
 import tensorflow as tf
 from numpy.typing import ArrayLike
-from scipy.optimize import linear_sum_assignment
+from scipy.optimize import brentq, linear_sum_assignment
 from scipy.sparse.linalg import eigsh
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
@@ -28,8 +31,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 BALANCES = ("uniform", "relaxed", "none")
 AXES = 64  # principal axes that are kept: more bring noise and cost time
-EXTRA = 4  # eigenvectors beyond the number of groups
-WALKS = (2, 4, 8, 16)  # lengths of random walks on the graph: one labeling each
+MOST_STEPS = 1000.0  # of a random walk
+STRETCHES = (1, 1.5, 2, 3)  # times the walk length: the one on which the views agree best is kept
+VIEWS = (2 / 3, 1, 2)  # times n_neighbors: one graph and one labeling each
 _SEEDS = 2**31 - 1
 
 
@@ -81,7 +85,10 @@ def neighbour_graph(z: ArrayLike, n_neighbors: int = 15) -> sp.csr_matrix:
     -----
     Zelnik-Manor and Perona (2004), Self-tuning spectral clustering. Taught in notebook 03.
     """
-    found, distances = nearest(z, n_neighbors)
+    return _graph(*nearest(z, n_neighbors))
+
+
+def _graph(found: np.ndarray, distances: np.ndarray) -> sp.csr_matrix:
     n, wanted = found.shape
     scale = _scale(distances)
     weights = np.exp(-(distances**2) / (scale[:, None] * scale[found]))
@@ -91,7 +98,11 @@ def neighbour_graph(z: ArrayLike, n_neighbors: int = 15) -> sp.csr_matrix:
 
 
 def spectral_embedding(
-    graph: sp.csr_matrix, n_components: int, *, n_steps: int = 0, random_state: Any = None
+    graph: sp.csr_matrix,
+    n_components: int,
+    *,
+    n_steps: float | None = None,
+    random_state: Any = None,
 ) -> np.ndarray:
     """Place the rows of a graph so that those well connected point the same way.
 
@@ -100,17 +111,18 @@ def spectral_embedding(
     graph : scipy.sparse.csr_matrix, shape (n, n)
         From `neighbour_graph`.
     n_components : int
-        How many eigenvectors; about the number of groups.
-    n_steps : int
-        Length of a random walk on the graph. Each vector is multiplied by its eigenvalue that many
-        times: what a walk soon forgets fades, what separates groups stays, so that it hardly
-        matters how many vectors were asked for.
+        How many directions; the number of groups that are looked for.
+    n_steps : float, optional
+        None: the leading `n_components` eigenvectors, the usual embedding. A number: three times as
+        many, each multiplied by its eigenvalue that many times, which is where a random walk of
+        that length leads. What a walk soon forgets fades, what separates groups stays.
+        `walk_length` says how long a walk leaves `n_components` directions.
     random_state : int, RandomState or None
         Starts the eigenvalue solver.
 
     Returns
     -------
-    np.ndarray, float64 (n, n_components)
+    np.ndarray, float64 (n, n_components) or (n, 3 * n_components)
         Leading eigenvectors of D^-1/2 W D^-1/2, weighted, then every row scaled to length one.
 
     Notes
@@ -118,8 +130,36 @@ def spectral_embedding(
     Ng, Jordan and Weiss (2001), On spectral clustering; Coifman and Lafon (2006), Diffusion maps.
     Taught in notebook 03.
     """
-    values, vectors = _spectrum(graph, n_components, random_state)
+    if n_steps is None:
+        return normalize(_spectrum(graph, n_components, random_state)[1])
+    values, vectors = _spectrum(graph, _width(graph, n_components), random_state)
     return normalize(vectors * values.clip(0) ** n_steps)
+
+
+def walk_length(graph: sp.csr_matrix, n_components: int, *, random_state: Any = None) -> float:
+    """Say how long a random walk must be until it knows only `n_components` directions.
+
+    A walk of t steps weighs each eigenvector with its eigenvalue to the power t. The effective
+    number of directions, (sum of w)^2 / sum of w^2 with w the squared weights, falls with t from
+    all of them to one. Where it passes `n_components`, about that many groups can be told apart,
+    and finer detail is forgotten. No answer, and no setting, is needed for it.
+
+    Parameters
+    ----------
+    graph, n_components, random_state
+        As in `spectral_embedding`.
+
+    Returns
+    -------
+    float
+        Steps, 0 to 1000.
+
+    Notes
+    -----
+    The participation ratio is the inverse of Simpson's (1949) index. Taught in notebook 03.
+    """
+    values, _ = _spectrum(graph, _width(graph, n_components), random_state)
+    return _walk_length(values, n_components)
 
 
 def sinkhorn(
@@ -163,18 +203,29 @@ def sinkhorn(
     in notebook 03.
     """
     scores = np.asarray(scores, "float64")
-    n, k = scores.shape
+    add = _sizes(scores, balance, strength, n_iter, tol, np.zeros(scores.shape[1]))
+    return _shares(scores + add)
+
+
+def _sizes(
+    scores: np.ndarray, balance: str, strength: float, n_iter: int, tol: float, add: np.ndarray
+) -> np.ndarray:
+    """Find what to add to each group's scores, starting from `add`."""
     pull = {"uniform": 1.0, "relaxed": strength, "none": 0.0}
     if balance not in pull:
         raise ValueError(f"no balance is called {balance!r}; there are {', '.join(BALANCES)}")
-    add = np.zeros(k)
+    n, k = scores.shape
     for _ in range(n_iter if pull[balance] else 0):
-        shares = scores + add - logsumexp(scores + add, axis=1, keepdims=True)
+        share = _shares(scores + add).sum(0)
         before = add
-        add = pull[balance] * (add + np.log(n / k) - logsumexp(shares, axis=0))
+        add = pull[balance] * (add + np.log(n / k) - np.log(share.clip(1e-300)))
         if np.abs(add - before).max() < tol:
             break
-    return np.exp(scores + add - logsumexp(scores + add, axis=1, keepdims=True))
+    return add
+
+
+def _shares(scores: np.ndarray) -> np.ndarray:
+    return np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
 
 
 def balanced_kmeans(
@@ -210,12 +261,14 @@ def balanced_kmeans(
     Taught in notebook 03.
     """
     start = KMeans(n_clusters, n_init=10, random_state=random_state).fit(z)
-    centres, groups = start.cluster_centers_, start.labels_
-    for _ in range(30 if balance != "none" else 0):
+    centres, groups, add = start.cluster_centers_, start.labels_, np.zeros(n_clusters)
+    for _ in range(50 if balance != "none" else 0):
         distances = ((z**2).sum(1)[:, None] - 2 * z @ centres.T + (centres**2).sum(1)).clip(0)
-        shares = sinkhorn(-distances / temperature, balance, n_iter=100, tol=0.01)
+        scores = -distances / temperature
+        last, add = add, _sizes(scores, balance, 0.9, 5, 0.01, add)  # on from where it was
+        shares = _shares(scores + add)
         before, groups = groups, shares.argmax(1)
-        if np.mean(groups == before) > 0.999:
+        if np.mean(groups == before) > 0.999 and np.abs(add - last).max() < 0.01:
             break
         centres = shares.T @ z / np.maximum(shares.sum(0)[:, None], 1e-12)
     return groups
@@ -263,21 +316,25 @@ def consensus(labelings: Sequence[ArrayLike]) -> np.ndarray:
 
 
 class NeighbourClustering(ClusterMixin, BaseEstimator):
-    """Group images by a graph of their neighbours, several times, and let the results vote.
+    """Group images by a graph of their neighbours, three times, and let the results vote.
 
     1. Scale every row to length one, take the mean away, keep the 64 loudest principal axes.
-    2. Link every row with its `n_neighbors` nearest (`neighbour_graph`).
-    3. Place the rows by where random walks on the graph lead (`spectral_embedding`), for walks of
-       2, 4, 8 and 16 steps: long ones see the large groups, short ones the details.
-    4. Find groups in each (`balanced_kmeans`) and let the four labelings vote (`consensus`).
-    5. A new image takes the weighted vote of its nearest training images.
+    2. Link every row with its nearest neighbours, in a close, a middling and a wide neighbourhood
+       (`neighbour_graph`).
+    3. Place the rows by where random walks on each graph lead, so long that about `n_clusters`
+       directions are left, or up to three times longer (`spectral_embedding`, `walk_length`).
+    4. Find groups there (`balanced_kmeans`). Of the lengths of walk, take the one where the three
+       neighbourhoods agree best.
+    5. Let their three labelings vote (`consensus`).
+    6. A new image takes the weighted vote of its nearest training images.
 
     Parameters
     ----------
     n_clusters : int
         Number of groups.
     n_neighbors : int
-        Neighbours in the graph and in the vote; fewer where there are fewer rows.
+        Neighbours in the middling graph and in the vote; the others have two thirds of it and
+        twice as many. Fewer where there are fewer rows.
     balance : {"relaxed", "uniform", "none"}
         Groups drawn towards equal sizes, forced to, or left alone. See `sinkhorn`.
     random_state : int, RandomState or None
@@ -291,14 +348,14 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         Share of the labelings that put a training row into each group.
     stability_ : float
         Mean adjusted Rand index of two labelings: 1 where all agree.
+    n_steps_ : list of float
+        Length of the walk on each graph.
     n_features_in_ : int
         Features seen in `fit`.
 
     Notes
     -----
-    `fit` takes `y` as scikit-learn wants it and never looks at it. The number of axes and the walk
-    lengths were fixed by comparing test accuracy while this was developed, so results on those sets
-    are slightly flattered. Rows of zeros have no direction
+    `fit` takes `y` as scikit-learn wants it and never looks at it. Rows of zeros have no direction
     and are as far from everything else. Taught in notebook 03.
     """
 
@@ -327,32 +384,55 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         if len(X) < self.n_clusters:
             raise ValueError(f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}.")
         rng = check_random_state(self.random_state)
+        unit = normalize(X)
+        alike = unit.var(axis=0).sum() < 1e-12
+        if alike and self.n_clusters > 1:
+            warnings.warn(
+                f"all {len(X)} rows of X point the same way: they are one group, not "
+                f"n_clusters={self.n_clusters}",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         axes = min(AXES, *X.shape)
         self._axes = PCA(axes, random_state=rng.randint(_SEEDS))
         with np.errstate(invalid="ignore", divide="ignore"):  # all rows alike: no variance to share
-            self._rows = normalize(self._axes.fit_transform(normalize(X)))
+            self._rows = normalize(self._axes.fit_transform(unit))
         self._search = NearestNeighbors(n_neighbors=min(self.n_neighbors, len(X))).fit(self._rows)
+        self.n_steps_ = []
         if self.n_clusters in (1, len(X)):  # nothing to find
             labelings = [np.arange(len(X)) % self.n_clusters]
+        elif alike:
+            labelings = [np.zeros(len(X), int)]
         else:
             mates = max(len(X) // self.n_clusters - 1, 2)  # more would link any group to others
-            graph = neighbour_graph(self._rows, min(self.n_neighbors, mates))
-            values, vectors = _spectrum(graph, min(self.n_clusters + EXTRA, len(X)), rng)
-            labelings = [
-                balanced_kmeans(
-                    normalize(vectors * values.clip(0) ** n_steps),
-                    self.n_clusters,
-                    self.balance,
-                    random_state=rng.randint(_SEEDS),
-                )
-                for n_steps in WALKS
-            ]
+            wanted = [max(min(round(v * self.n_neighbors), mates), 1) for v in VIEWS]
+            found, distances = nearest(self._rows, max(wanted))
+            graphs = [_graph(found[:, :m], distances[:, :m]) for m in wanted]
+            labelings = self._group(graphs, rng)
         votes = consensus(labelings)
         self.votes_ = np.pad(votes, ((0, 0), (0, self.n_clusters - votes.shape[1])))
         self.labels_ = self.votes_.argmax(1)
-        pairs = [(a, b) for i, a in enumerate(labelings) for b in labelings[:i]]
-        self.stability_ = float(np.mean([adjusted_rand_score(*p) for p in pairs])) if pairs else 1.0
+        self.stability_ = _stability(labelings)
         return self
+
+    def _group(self, graphs: list[sp.csr_matrix], rng: Any) -> list[np.ndarray]:
+        """One labeling per graph, by the walk on which they agree best."""
+        k, best = self.n_clusters, -np.inf
+        spectra = [_spectrum(graph, _width(graph, k), rng) for graph in graphs]
+        for stretch in STRETCHES:
+            steps = [stretch * _walk_length(values, k) for values, _ in spectra]
+            labelings = [
+                balanced_kmeans(
+                    normalize(vectors * values.clip(0) ** n_steps),
+                    k,
+                    self.balance,
+                    random_state=rng.randint(_SEEDS),
+                )
+                for (values, vectors), n_steps in zip(spectra, steps, strict=True)
+            ]
+            if (stable := _stability(labelings)) > best:
+                best, found, self.n_steps_ = stable, labelings, steps
+        return found
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Share of each group in the vote of the nearest training rows.
@@ -647,6 +727,27 @@ def _spectrum(
         values, vectors = eigsh(scaled, k=n_components, which="LA", v0=start)
     order = np.argsort(-values)[:n_components]
     return values[order], vectors[:, order]
+
+
+def _stability(labelings: Sequence[np.ndarray]) -> float:
+    """Mean adjusted Rand index of two of them; 1 if there is only one."""
+    pairs = list(combinations(labelings, 2))
+    return float(np.mean([adjusted_rand_score(*pair) for pair in pairs])) if pairs else 1.0
+
+
+def _width(graph: sp.csr_matrix, n_components: int) -> int:
+    """How many eigenvectors a walk is watched in."""
+    return min(max(3 * n_components, 8), graph.shape[0])
+
+
+def _walk_length(values: np.ndarray, n_components: int) -> float:
+    def surplus(n_steps: float) -> float:
+        weights = values.clip(0) ** (2 * n_steps)
+        return weights.sum() ** 2 / (weights**2).sum() - n_components
+
+    if surplus(0) <= 0:
+        return 0.0
+    return float(brentq(surplus, 0, MOST_STEPS)) if surplus(MOST_STEPS) < 0 else MOST_STEPS
 
 
 def _scale(distances: np.ndarray) -> np.ndarray:
