@@ -1,6 +1,7 @@
 import inspect
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
@@ -148,10 +149,39 @@ def test_the_walk_length_leaves_as_many_directions_as_groups():
     assert clustering.walk_length(apart, 1) == clustering.MOST_STEPS  # parts nobody walks between
 
 
+def test_it_is_unsure_of_noise_and_of_what_it_gets_wrong(digits):
+    train, test, a, b = digits
+    model = NeighbourClustering(10, random_state=0).fit(a)
+    noise = np.random.default_rng(0).integers(0, 256, (100, *test.images.shape[1:])).astype("uint8")
+    z = features.extract(backbones.load("letters"), noise, cache=False, progress=False)
+    assert model.unsure(z).mean() > 0.9
+    unsure = model.unsure(b)
+    assert 0 < unsure.mean() < 0.1  # ordinary digits mostly pass
+    pairs = evaluation.map_groups(train.answers, model.labels_)
+    wrong = np.array([pairs[g] for g in model.predict(b)]) != evaluation.unseal(test.answers)
+    assert wrong[unsure].mean() > 5 * wrong[~unsure].mean()
+
+
+def test_unsure_is_what_lies_between_or_nowhere():
+    angle = np.random.default_rng(0).uniform(0, 2.5, 600)
+    z = np.column_stack([np.cos(angle), np.sin(angle), np.full(600, 0.2)])
+    model = NeighbourClustering(2, random_state=0).fit(z)
+    lowest = model.predict_proba(z).max(1)
+    between = model.unsure(z, share=0.9)
+    assert between[lowest < 0.9].all() and 0 < (lowest < 0.9).sum() < 60
+    nowhere = model.unsure(z, share=0)
+    assert nowhere.mean() <= 0.01  # as `far_` promises of the rows it was fitted on
+    assert model.unsure([[0, 0, -1]], share=0).all()
+    with pytest.raises(ValueError, match="3 features"):
+        model.unsure(np.ones((2, 5)))
+
+
 def test_every_public_docstring_says_where_it_is_taught():
     own = [p for _, p in inspect.getmembers(clustering) if inspect.getmodule(p) is clustering]
     parts = [p for p in own if callable(p) and not p.__name__.startswith("_")]
-    parts += [vars(NeighbourClustering)[name] for name in ("fit", "predict", "predict_proba")]
+    parts += [
+        vars(NeighbourClustering)[name] for name in ("fit", "predict", "predict_proba", "unsure")
+    ]
     for part in parts:
         assert " ".join(inspect.getdoc(part).split()).endswith("Taught in notebook 03."), part
 
@@ -182,6 +212,24 @@ def test_unequal_groups_stay_unequal_unless_asked():
     assert sorted(np.bincount(free.labels_)) == pytest.approx([20, 40, 240], abs=4)
     forced = clustering.balanced_kmeans(z, 3, "uniform", random_state=0)
     assert np.bincount(forced).max() < 180
+
+
+def test_evidence_says_which_balance_fits_the_sizes():
+    z, _ = clouds((240, 60, 30))
+    table = clustering.balance_evidence(z, 3, random_state=0)
+    assert table.index[0] != "uniform" == table.index[-1]
+    assert table.smallest_group["none"] == pytest.approx(30, abs=3)
+    assert table.smallest_group["uniform"] > 40
+    assert (table.loc["none", ["agreement", "stability"]] > 0.9).all()
+    assert table.agreement["uniform"] < 0.7 and table.stability["uniform"] < 0.9
+    assert table.effective_groups.between(1, 3).all() and table.mean_rank.is_monotonic_increasing
+    pd.testing.assert_frame_equal(table, clustering.balance_evidence(z, 3, random_state=0))
+    equal = clustering.balance_evidence(clouds()[0], 3, random_state=0)
+    assert equal.index[0] == "relaxed"  # nothing speaks against the default
+    assert (equal[["agreement", "stability"]] > 0.9).all(axis=None)
+    for k in (1, 220):
+        with pytest.raises(ValueError, match=f"n_clusters={k}: 2 <= n_clusters < 220"):
+            clustering.balance_evidence(z, k)
 
 
 def test_consensus_is_better_than_its_voters():
