@@ -200,6 +200,9 @@ def test_solutions_are_right_and_groups_good(path, tmp_path, monkeypatch):
         assert float(re.search(r"([\d.]+)%", done.key_result)[1]) > 90
     if path.stem[:2] == "03":
         assert float(re.search(r"frozen backbone ([\d.]+)", done.key_result)[1]) > 0.90
+    if path.stem[:2] == "04":
+        before, after = map(float, re.findall(r"0\.\d+", done.key_result))
+        assert after > 0.955 and after >= before
     if path.stem[:2] == "05":
         frozen, trained = re.search(
             r"labels ([\d.]+) frozen and ([\d.]+)", done.key_result
@@ -212,7 +215,12 @@ def test_solutions_are_right_and_groups_good(path, tmp_path, monkeypatch):
 @pytest.mark.parametrize("profile", ["cifar10", "mnist", "pedestrians"])
 @each
 def test_series_runs_on_photos(path, profile, tmp_path, monkeypatch, photo_bundle, keras_home):
-    execute(path, tmp_path, monkeypatch, {"PROFILE": profile, "N_IMAGES": 300})
+    parameters = {"PROFILE": profile, "N_IMAGES": 300}
+    if path.stem.startswith("04"):
+        parameters |= {"N_IMAGES": 150, "ROUNDS": 1, "STEPS": 2}
+    if path.stem.startswith("05"):
+        parameters |= {"STEPS": 2}
+    execute(path, tmp_path, monkeypatch, parameters)
 
 
 @pytest.mark.slow
@@ -224,7 +232,13 @@ def test_series_runs_on_a_flat_folder_without_answers(path, tmp_path, monkeypatc
         Image.fromarray(np.uint8(digit * 15)).resize((20 + number % 3, 24)).save(
             folder / f"{number}.png"
         )
-    wanted = {"PROFILE": f"folder:{folder}", "N_GROUPS": 5, "N_IMAGES": 100}
+    wanted = {
+        "PROFILE": f"folder:{folder}",
+        "N_GROUPS": 5,
+        "N_IMAGES": 100,
+        "ROUNDS": 1,
+        "STEPS": 2,
+    }
     settings = tagged(read(path), "parameters")[0].source
     parameters = {name: value for name, value in wanted.items() if name in settings}
     execute(path, tmp_path, monkeypatch, parameters)

@@ -62,7 +62,8 @@ def test_importing_the_package_is_quick_and_loads_no_tensorflow():
 
 # Public only because other modules of the package use them.
 INSIDE = {"bar", "download", "offline", "keras_home", "weights_file"}
-ORDER = ["datasets", "cleaning", "backbones", "features", "clustering", "evaluation", "tuning"]
+ORDER = ["datasets", "cleaning", "backbones", "features", "clustering", "selflabel"]
+ORDER += ["evaluation", "tuning"]
 
 
 @pytest.mark.parametrize("module", ORDER)

@@ -256,6 +256,34 @@ def _effective_groups(answer: Callable) -> None:
     _expect_close(answer(np.repeat([7, 1, 4], [5, 3, 2])), wanted, hint)
 
 
+@_checker("04-a", "doubtful labels stand alone among their neighbours, and no answer is needed.")
+def _neighbour_agreement(answer: Callable) -> None:
+    _expect_function(answer)
+    labels = np.array([0, 0, 1, 1])
+    near = np.array([[1, 2], [0, 2], [3, 0], [2, 2]])
+    hint = "compare the neighbours' labels with the image's own: labels[near] == labels[:, None]"
+    _expect_close(answer(labels, near), [0.5, 0.5, 0.5, 1.0], hint)
+
+
+@_checker("04-b", "a slow teacher forgets the student's last whims.")
+def _moving_average(answer: Callable) -> None:
+    _expect_function(answer)
+    teacher, student = [np.ones((2, 2)), np.zeros(3)], [np.zeros((2, 2)), np.ones(3)]
+    got = list(answer(teacher, student, 0.9))
+    _expect_shape(got[0], (2, 2), "the first weights")
+    _expect_close(got[0], np.full((2, 2), 0.9), "keep the share `momentum` of the teacher")
+    _expect_close(got[1], np.full(3, 0.1), "add the share 1 - momentum of the student")
+
+
+@_checker("04-c", "sure and right costs nothing, sure and wrong costs much.")
+def _cross_entropy(answer: Callable) -> None:
+    _expect_function(answer)
+    p = np.array([[0.5, 0.5], [0.1, 0.9], [0.8, 0.2]])
+    got = answer(np.array([0, 1, 1]), p)
+    hint = "take each row's probability of its own label, then the mean of -np.log of these"
+    _expect_close(got, -np.log([0.5, 0.9, 0.2]).mean(), hint)
+
+
 @_checker("05-a", "stable groups may still be wrong ones: it is one score of three.")
 def _stability(answer: Callable) -> None:
     _expect_function(answer)
