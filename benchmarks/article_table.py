@@ -173,7 +173,8 @@ def main() -> None:
             old = json.loads(path.read_text()) if path.exists() else []
             new = {(row["data"], row[key]) for row in rows}
             kept = [row for row in old if (row["data"], row[key]) not in new]
-            path.write_text(json.dumps(kept + rows, indent=1) + "\n")
+            ordered = sorted(kept + rows, key=lambda row: list(LIMITS).index(row["data"]))
+            path.write_text(json.dumps(ordered, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How good is a choice made without labels? A grid on every data set, chosen blind, then scored.
 
-    TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/choices.py [DATA ...] [--seeds 5]
+    TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/choices.py [DATA ...] [--early N]
 
 Backbones, layers (pixels and an early layer as traps) and input sizes x ways of normalising x
 methods, ranked by `tuning.search` on the training images. Only then every candidate is fitted on
@@ -8,6 +8,9 @@ all training images, with five seeds, and scored on test. Writes docs/results/ch
 set what was chosen, its accuracy, the best, the median, the regret, the rank correlation of the
 order with the accuracy; the same for each score alone; and every candidate. `at_home` is neighbour
 agreement where each representation judges its own groups, to compare with.
+
+`--early N` is a harder case: N training images, and five representations most of which see edges
+and colours (those of notebook 05: pixels; first, middle and late layer; the end).
 """
 
 import argparse
@@ -24,7 +27,7 @@ from sklearn.pipeline import make_pipeline
 from tfl_helpers import backbones, clustering, datasets, evaluation, features, tuning
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "results" / "choices.json"
-LIMITS = {"digits": 5_000, "pedestrians": 2_000, "mnist": 5_000, "cifar10": 4_000}
+LIMITS = {"digits": 5_000, "mnist": 5_000, "pedestrians": 2_000, "cifar10": 4_000}
 DRAWN = ("block1_conv1_relu", "block2_conv2_relu", "block3_conv2_relu", "block4_conv2_relu", None)
 PHOTO = ("block_3_project", "block_13_expand_relu", "block_16_project", "out_relu")
 SIZES = {"cifar10": (96, 128, 160, 192), "pedestrians": ((96, 64), (128, 64), (160, 96))}
@@ -47,6 +50,18 @@ def loaded(data: str) -> dict:
     return models
 
 
+def early(data: str) -> dict:
+    """Name of each representation of the harder case -> backbone."""
+    choice = backbones.suggested(data)
+    models = {"pixels": backbones.load("pixels"), "end": backbones.load(**choice)}
+    inner = backbones.layers(models["end"])
+    convolutions = list(inner.layer[inner.type == "Conv2D"])
+    for name, place in {"first layer": 0, "middle": 0.5, "late": 0.75}.items():
+        layer = convolutions[int(place * (len(convolutions) - 1))]
+        models[name] = backbones.load(**choice, layer=layer)
+    return models
+
+
 def methods(k: int) -> dict:
     """Ways of normalising x clusterers; ours scales to length one by itself."""
     k_means, ours = KMeans(k, n_init=3), clustering.NeighbourClustering(k)
@@ -54,11 +69,11 @@ def methods(k: int) -> dict:
     return found | {f"{s}, ours": make_pipeline(features.normaliser(s), ours) for s in SCALES[1:]}
 
 
-def measure(data: str, n_seeds: int) -> dict:
+def measure(data: str, n_seeds: int, n_early: int | None) -> dict:
     """Choose blind, then open the seal."""
-    train, test = datasets.load(data, limit=LIMITS[data])
+    train, test = datasets.load(data, limit=n_early or LIMITS[data])
     k, raw = len(train.class_names), {}
-    for name, model in loaded(data).items():
+    for name, model in (early if n_early else loaded)(data).items():
         raw[name] = [features.extract(model, images) for images in (train, test)]
         print(data, name, raw[name][0].shape, flush=True)
     tried = methods(k)
@@ -82,7 +97,12 @@ def measure(data: str, n_seeds: int) -> dict:
     accuracy = table.accuracy.to_dict()
     orders = {"mean rank": list(table.index)}
     orders |= {s: list(table.sort_values(s, ascending=False).index) for s in SCORES}
-    about = {"data": data, "n_train": len(train), "n_test": len(test), "seeds": n_seeds}
+    about = {
+        "data": title(data, n_early),
+        "n_train": len(train),
+        "n_test": len(test),
+        "seeds": n_seeds,
+    }
     chosen = {"search_seconds": round(seconds, 1)} | {
         name: evaluation.regret(order, accuracy) for name, order in orders.items()
     }
@@ -91,18 +111,25 @@ def measure(data: str, n_seeds: int) -> dict:
     return about | chosen | {"alarms": int((table.alarm != "").sum()), "all": rows}
 
 
+def title(data: str, n_early: int | None) -> str:
+    """Name of the case in the results."""
+    return f"{data}, {n_early:,} images, mostly early layers" if n_early else data
+
+
 def main() -> None:
     """Measure each data set; print and record it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", nargs="*", default=list(LIMITS))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--early", type=int, help="the harder case, with so many images")
     options = parser.parse_args()
     for data in options.data:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", evaluation.CollapseWarning)
-            found = measure(data, options.seeds)
+            found = measure(data, options.seeds, options.early)
         old = json.loads(FILE.read_text()) if FILE.exists() else []
-        rows = [row for row in old if row["data"] != data] + [found]
+        rows = [row for row in old if row["data"] != found["data"]] + [found]
+        rows.sort(key=lambda row: list(LIMITS).index(row["data"].split(",")[0]))
         FILE.write_text(json.dumps(rows, indent=1) + "\n")
         print(json.dumps({key: found[key] for key in found if key != "all"}, indent=1), flush=True)
 

@@ -2,7 +2,7 @@
 
 One module per step of the method, imported where it is used::
 
-    datasets -> cleaning -> backbones -> features -> clustering -> evaluation
+    datasets -> cleaning -> backbones -> features -> clustering -> selflabel -> evaluation -> tuning
 
 Importing this package loads no module of it, and so not TensorFlow either.
 """
