@@ -125,6 +125,16 @@ def test_second_call_reads_and_a_changed_image_costs_one_block(computed):
     np.testing.assert_array_equal(np.flatnonzero((second != first).any(1)), [12])
 
 
+def test_mirror_is_the_mean_of_both_and_an_entry_of_its_own(computed):
+    as_they_are, turned = (features.extract(small(), x) for x in (IMAGES, IMAGES[:, :, ::-1]))
+    assert np.abs(as_they_are - turned).max() > 1e-3
+    both = features.extract(small(), IMAGES, mirror=True)
+    np.testing.assert_allclose(both, (as_they_are + turned) / 2, rtol=1e-5, atol=1e-6)
+    again = features.extract(small(), np.ascontiguousarray(IMAGES[:, :, ::-1]), mirror=True)
+    np.testing.assert_allclose(again, both, rtol=1e-5, atol=1e-6)
+    assert len(computed) == 12
+
+
 def test_another_backbone_layer_or_size_is_computed_anew(computed):
     variants = [
         small(), small(seed=1), small(size=9), small(end="max"), small(end="flatten"),

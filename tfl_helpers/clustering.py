@@ -326,7 +326,7 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
     3. Place the rows by where random walks on each graph lead, so long that about `n_clusters`
        directions are left, or up to three times longer (`spectral_embedding`, `walk_length`).
     4. Find groups there (`balanced_kmeans`). Of the lengths of walk, take the one where the three
-       neighbourhoods agree best.
+       neighbourhoods agree best and no group is a mere handful.
     5. Let their three labelings vote (`consensus`).
     6. A new image takes the weighted vote of its nearest training images. Where they disagree, or
        are farther than is usual, `unsure` says so.
@@ -428,8 +428,13 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         return self
 
     def _group(self, graphs: list[sp.csr_matrix], rng: Any) -> list[np.ndarray]:
-        """One labeling per graph, by the walk on which they agree best."""
-        k, best = self.n_clusters, -np.inf
+        """One labeling per graph, by the walk on which they agree best.
+
+        A walk too long singles out a handful of odd rows, and all graphs agree on them: labelings
+        with a group smaller than one neighbourhood (or half a fair share) count only if all have.
+        """
+        k, best = self.n_clusters, (False, -np.inf)
+        least = min(self.n_neighbors, len(self._rows) // (2 * k))
         spectra = [_spectrum(graph, _width(graph, k), rng) for graph in graphs]
         for stretch in STRETCHES:
             steps = [stretch * _walk_length(values, k) for values, _ in spectra]
@@ -442,8 +447,9 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
                 )
                 for (values, vectors), n_steps in zip(spectra, steps, strict=True)
             ]
-            if (stable := _stability(labelings)) > best:
-                best, found, self.n_steps_ = stable, labelings, steps
+            smallest = min(np.bincount(groups, minlength=k).min() for groups in labelings)
+            if (standing := (smallest >= least, _stability(labelings))) > best:
+                best, found, self.n_steps_ = standing, labelings, steps
         return found
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:

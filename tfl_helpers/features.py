@@ -30,6 +30,7 @@ def extract(
     images: ImageSet | FolderImages | np.ndarray,
     *,
     batch_size: int = 64,
+    mirror: bool = False,
     cache: bool | str | Path = True,
     progress: bool = True,
 ) -> np.ndarray:
@@ -43,6 +44,9 @@ def extract(
         Values 0..255. Files are read a batch at a time.
     batch_size : int
         Images at a time.
+    mirror : bool
+        Mean of the features of an image and of its mirror image: steadier, in twice the time. For
+        photos, where left and right mean nothing; not for characters.
     cache : bool, str or Path
         True: TFL_CACHE_DIR, or the user's cache folder. A path: that folder. False: no cache.
     progress : bool
@@ -85,7 +89,10 @@ def extract(
         parts = []
         try:
             for batch in ready:
-                parts.append(forward()(batch)[0].numpy())
+                part = forward()(batch)[0]
+                if mirror:
+                    part = (part + forward()(batch[:, :, ::-1])[0]) / 2
+                parts.append(part.numpy())
                 shown.update(len(batch))
         except tf.errors.InvalidArgumentError as error:  # tf.data wraps what our reader raised
             if found := re.search("ImageReadError: (.*)", error.message):
@@ -95,7 +102,7 @@ def extract(
 
     memory = _memory(cache)
     kept = memory and memory.cache(_block, ignore=["compute", "images"])
-    made_by = memory and (_fingerprint(backbone), tf.__version__)
+    made_by = memory and (_fingerprint(backbone), tf.__version__, *(["mirror"] if mirror else []))
     result = None
     with bar(progress, total=len(images), **about) as shown:
         for start in range(0, len(images), BLOCK):
