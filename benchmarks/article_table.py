@@ -32,7 +32,7 @@ from tfl_helpers.clustering import NeighbourClustering
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 LIMITS = {"digits": 5_000, "mnist": 5_000, "pedestrians": 2_000, "cifar10": 4_000}
-ROUNDS, STEPS, BATCH = 3, 128, 64
+ROUNDS, STEPS, BATCH = 2, 256, 64
 PER_CLASS = (1, 2, 3, 5, 10, 20, 50, 100)
 DRAWN = {"digits", "mnist"}  # with the small embedded backbone, which bears a high rate
 

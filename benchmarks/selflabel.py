@@ -20,7 +20,7 @@ import pandas as pd
 import scoreboard
 from methods import peak_mb
 
-from tfl_helpers import backbones, datasets, evaluation, features, selflabel
+from tfl_helpers import backbones, evaluation, features, selflabel
 from tfl_helpers.clustering import NeighbourClustering
 
 RUNS = Path(__file__).resolve().parents[1] / "docs" / "results" / "selflabel.json"
@@ -30,7 +30,7 @@ SETTINGS = {"pedestrians": PHOTOS, "cifar10": PHOTOS | {"steps": 128}}
 
 def measure(name: str, limit: int | None, seeds: list[int]) -> tuple[dict, list[dict]]:
     """One row for the scoreboard, and what happened with each seed."""
-    train, test = datasets.load(name, limit=limit, progress=False)
+    train, test = scoreboard.load(name, limit)
     backbone, k = backbones.load(**backbones.suggested(name)), len(train.class_names)
     a, b = (features.extract(backbone, images, progress=False) for images in (train, test))
     runs = []

@@ -1,5 +1,6 @@
 """The network that trains itself on its own groups, and the guard that stops it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 
 from tfl_helpers import backbones, datasets, evaluation, features, selflabel
 from tfl_helpers.clustering import NeighbourClustering
@@ -125,9 +127,11 @@ def test_the_backbone_that_was_given_is_not_changed(quick, digits):
 
 
 @pytest.mark.slow
-def test_batch_normalisation_stays_frozen_while_other_weights_move(digits):
+@pytest.mark.parametrize("from_layer", [None, "block3_conv2"])
+def test_batch_normalisation_stays_frozen_while_other_weights_move(digits, from_layer):
     train, _, backbone, labels = digits
-    result = selflabel.self_label(backbone, train, labels, rounds=1, steps=4, guard=False)
+    about = {"rounds": 1, "steps": 4, "guard": False, "from_layer": from_layer}
+    result = selflabel.self_label(backbone, train, labels, **about)
     tuned, frozen = (m.get_layer("network") for m in (result.backbone, backbone))
     moved = []
     for ours, given in zip(tuned.weights, frozen.weights, strict=True):
@@ -135,7 +139,7 @@ def test_batch_normalisation_stays_frozen_while_other_weights_move(digits):
         assert same or "norm" not in ours.path, ours.path
         moved += [] if same else [ours.path]
     assert any("block4" in path for path in moved)
-    assert not any("block1" in path for path in moved)
+    assert any("block1" in path for path in moved) == (from_layer is None)  # small: the whole
 
 
 def spoil(number, labels):
@@ -189,6 +193,30 @@ def test_if_no_round_is_accepted_the_groups_remain_as_they_were_given(digits):
     result = selflabel.self_label(backbone, train, labels, cluster=dice, rounds=3, steps=4)
     assert len(result.history) == 2 and result.history.verdict.iloc[-1].startswith("rolled back")
     assert (result.labels == labels).mean() > 0.97
+
+
+@pytest.mark.slow
+def test_a_fall_beyond_chance_is_undone_though_the_anchors_hold(digits):
+    train, _, backbone, labels = digits
+    z = features.extract(backbone, train, cache=False, progress=False)
+    others = np.flatnonzero(~selflabel.reliable(labels, z, top=0.9))
+    worse = labels.copy()
+    worse[others] = np.random.default_rng(0).permutation(labels[others])
+    cluster = Loses(worse, -1)
+    result = selflabel.self_label(backbone, train, labels, cluster=cluster, rounds=2, steps=4)
+    assert result.history.anchored.iloc[-1] > 0.98
+    assert re.fullmatch(
+        r"rolled back: the score fell by \d+\.\d standard errors", result.history.verdict.iloc[-1]
+    )
+    assert len(result.history) == 2 and (result.labels == labels).mean() > 0.97
+
+
+def test_a_fall_is_counted_image_by_image():
+    rng = np.random.default_rng(0)
+    old = rng.random(500)
+    new = old + rng.normal(0.01, 0.05, 500)
+    assert selflabel._rise(new, old) == pytest.approx(ttest_rel(new, old).statistic, rel=0.01)
+    assert selflabel._rise(old, old) == 0
 
 
 @pytest.mark.slow

@@ -2,8 +2,8 @@
 
 Labels of the images whose neighbours agree -> cross-entropy on strongly changed copies of these
 images -> a slowly following teacher looks at all images anew, and they are clustered again. A round
-counts only if a score that needs no answers rises and the surest images stay where they were; else
-the network goes back to its best weights and stops.
+counts only if a score that needs no answers does not fall by more than chance and the surest images
+stay where they were; else the network goes back to its last good weights and stops.
 """
 
 from collections.abc import Callable
@@ -31,6 +31,8 @@ NEIGHBOURS = 20
 WITNESSES = 10  # neighbours that the score asks
 WARM_UP = 64  # batches until the learning rate is reached
 VANISHED = 0.1  # a group that shrinks below this share of its first size has vanished
+SMALL = 1_000_000  # weights of a network that is trained as a whole
+CHANCE = 2.0  # standard errors: a smaller fall of the score may be luck
 ANCHORED = 0.98  # share of the anchors that must keep the group they started in
 
 
@@ -187,12 +189,12 @@ def self_label(
     *,
     cluster: Any = None,
     data: str | None = None,
-    rounds: int = 4,
-    steps: int = 128,
+    rounds: int = 2,
+    steps: int = 256,
     batch_size: int = 64,
     from_layer: str | None = None,
     learning_rate: float = 2e-3,
-    keep: tuple[float, float] = (0.4, 0.7),
+    keep: tuple[float, float] = (0.6, 0.9),
     seed: int = 0,
     guard: bool = True,
     plant: Callable[[int, np.ndarray], np.ndarray] | None = None,
@@ -206,12 +208,13 @@ def self_label(
     clustered anew, which gives the labels of the next round; an image is reliable only where these
     labels and the teacher's own agree.
 
-    A round is accepted if its new labels score higher, no group vanishes and the anchors hold. The
-    score asks a witness that takes no part: the layer where training starts, as it was before.
-    Which images are alike there cannot be bent by training, nor did it make the groups. Anchors are
-    the images that were most reliable at the start: a network may change its mind about doubtful
-    images, not about these. In the end the head learns the best labels of all images; if no round
-    was accepted, these are the groups that were given.
+    A round is accepted unless the score of its labels falls by more than two standard errors, a
+    group vanishes or the anchors leave. The score asks a witness that takes no part: the layer
+    half-way, as it was before. Which images are alike there cannot be bent by training, nor did it
+    make the groups. The standard error is that of the change, image by image. Anchors are the
+    images that were most reliable at the start: a network may change its mind about doubtful
+    images, not about these. In the end the head learns the last accepted labels of all images; if
+    no round was accepted, these are the groups that were given.
 
     Parameters
     ----------
@@ -229,7 +232,8 @@ def self_label(
     rounds, steps, batch_size : int
         Rounds at most; batches in a round; images in a batch.
     from_layer : str, optional
-        First layer of the backbone to fine-tune; by default the one half-way.
+        First layer of the backbone to fine-tune; by default the one half-way, or the very first of
+        a small network (under a million weights).
     learning_rate : float
         Of AdamW. 2e-3 suits the embedded backbone; large ImageNet networks want 1e-4 or so.
     keep : (float, float)
@@ -275,12 +279,13 @@ def self_label(
     body.set_weights(backbone.get_weights())
     body.trainable = False
     names = [layer.name for layer in body.get_layer("network").layers]
-    from_layer = from_layer or names[len(names) // 2]
+    half = names[len(names) // 2]
+    from_layer = from_layer or (names[1] if body.count_params() < SMALL else half)
     if from_layer not in names[1:]:
         raise ValueError(
             f"{backbone.name} has no layer {from_layer!r} that training could start at"
         )
-    outsider = _outsider(body, from_layer)  # as it is now: training will not change these features
+    outsider = _outsider(body, half)  # as it is now: what training does to the body comes later
     witness = nearest(_places(_features(outsider, images), seed), WITNESSES)[0]
 
     # The head first, on features of the frozen backbone.
@@ -306,7 +311,7 @@ def self_label(
 
     about = judge(labels, near)
     rows = [{"round": 0, "kept": int(chosen.sum()), **about, "verdict": "start"}]
-    best = (teacher.get_weights(), z, labels, about["score"])
+    best = (teacher.get_weights(), z, labels)
     student = None if rounds < 1 else _student(teacher, from_layer, learning_rate, strategy)
     for number in range(1, rounds + 1):
         train = labels if plant is None else np.asarray(plant(number, labels.copy()))
@@ -323,7 +328,8 @@ def self_label(
         p, near = _probabilities(head, z), nearest(_places(z, seed), NEIGHBOURS)[0]
         labels = _align(cluster.fit_predict(z), p)
         about = judge(labels, near)
-        trouble = "" if about["score"] > best[3] else "the score did not rise"
+        fall = -_rise(_same(labels, witness), _same(best[2], witness))
+        trouble = f"the score fell by {fall:.1f} standard errors" if fall > CHANCE else ""
         if about["anchored"] < ANCHORED:
             trouble = f"{1 - about['anchored']:.0%} of the anchors left their group"
         if len(lost := np.flatnonzero(np.array(about["sizes"]) < VANISHED * first)):
@@ -333,7 +339,7 @@ def self_label(
         rows.append({**row, **about, "verdict": verdict})
         if back:
             break
-        best = (teacher.get_weights(), z, labels, about["score"])
+        best = (teacher.get_weights(), z, labels)
         chosen = _reliable(labels, near, _margin(z, labels), tops[min(number, rounds - 1)])
         both = chosen & (labels == p.argmax(1))
         chosen = both if both.any() else chosen
@@ -570,6 +576,13 @@ def _stream(
 def _same(labels: np.ndarray, near: np.ndarray) -> np.ndarray:
     """Share of each image's neighbours that carry its label."""
     return (labels[near] == labels[:, None]).mean(axis=1)
+
+
+def _rise(new: np.ndarray, old: np.ndarray) -> float:
+    """How many standard errors the mean of new lies above that of old, image by image."""
+    more = new - old
+    error = more.std() / np.sqrt(len(more))
+    return float(more.mean() / error) if error else 0.0
 
 
 def _beyond_chance(share: float, groups: np.ndarray) -> float:
