@@ -19,6 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import pandas as pd
 import scoreboard
 from methods import peak_mb
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 
 from tfl_helpers import backbones, evaluation, features, selflabel
 from tfl_helpers.clustering import NeighbourClustering
@@ -36,14 +38,16 @@ def measure(name: str, limit: int | None, seeds: list[int]) -> tuple[dict, list[
     runs = []
     for seed in seeds:
         start = time.perf_counter()
-        found = NeighbourClustering(k, random_state=seed).fit(a)
+        scale = features.normaliser(scoreboard.SCALE.get(name, "l2"))
+        found = make_pipeline(scale, NeighbourClustering(k, random_state=seed)).fit(a)
+        groups, settings = found[-1].labels_, SETTINGS.get(name, {})
         result = selflabel.self_label(
-            backbone, train, found.labels_, data=name, seed=seed, **SETTINGS.get(name, {})
+            backbone, train, groups, cluster=clone(found), data=name, seed=seed, **settings
         )
-        groups = result.predict(test)
+        new = result.predict(test)
         seconds = time.perf_counter() - start
-        before = evaluation.score(train.answers, found.labels_, test.answers, found.predict(b))
-        after = evaluation.score(train.answers, result.labels, test.answers, groups, n_groups=k)
+        before = evaluation.score(train.answers, groups, test.answers, found.predict(b))
+        after = evaluation.score(train.answers, result.labels, test.answers, new, n_groups=k)
         about = {"data": name, "seed": seed, "n_train": len(train), "before": before["accuracy"]}
         verdicts = result.history.verdict.tolist()[1:]
         runs.append({**about, **after, "seconds": seconds, "verdicts": verdicts})
