@@ -78,7 +78,7 @@ def test_a_small_run_writes_replaces_and_skips_rows(scripts, tmp_path, monkeypat
     for row in rows[2:]:
         assert set(row) == KEYS
         assert (row["data"], row["backbone"]) == ("digits", "letters_24x24")
-        assert (row["n_train"], row["n_test"], row["seeds"]) == (200, 40, 1)
+        assert (row["n_train"], row["n_test"], row["seeds"]) == (200, 450, 1)
         assert row["accuracy_mean"] > 0.6
     # This process holds TensorFlow; the one that ran k-means does not.
     assert 50 < rows[2]["peak_mb"] < 350
