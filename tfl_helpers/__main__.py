@@ -1,5 +1,6 @@
-"""What this machine can do, and bundles for machines without a network.
+"""Sort a folder of images, say what this machine can do, make bundles for other machines.
 
+python -m tfl_helpers sort FOLDER --out OUT
 python -m tfl_helpers check
 python -m tfl_helpers prefetch --out DIR mnist cifar10 --backbone MobileNetV2
 """
@@ -8,10 +9,12 @@ import argparse
 import importlib.metadata
 import os
 import platform
+import signal
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
 import pandas as pd
 
@@ -109,6 +112,98 @@ def prefetch(out: Path, names: Sequence[str], backbones: Sequence[str]) -> None:
     print(f"  KERAS_HOME={(out / 'keras').resolve()}")
 
 
+def _add_sort(commands: Any) -> None:
+    """Describe the command `sort` to somebody who has never seen this project."""
+    sort = commands.add_parser(
+        "sort",
+        help="sort a folder of unlabelled images into groups",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Sort a folder of images that nobody labelled into groups that look alike.\n"
+        "The folder is only read; all results go to OUT:\n\n"
+        "  gallery.html  a page to look at the groups, rename them and move images\n"
+        "  groups.csv    the group of each file, how sure it is, duplicates and problems\n"
+        "  model.keras   a network that sorts new images into the same groups\n"
+        "  summary.json  settings, versions, counts, scores",
+        epilog="Run it again to add what is new in the folder: what was read is not read again.\n"
+        "It may be stopped at any moment (Ctrl-C, power cut) and goes on where it was.\n\n"
+        "Did you correct groups in gallery.html? Its button writes groups_corrected.csv. Then:\n"
+        "  python -m tfl_helpers sort FOLDER --out OUT --corrections groups_corrected.csv\n\n"
+        "Exit status: 0 done, 1 it could not be done (a line says why), 2 wrong arguments,\n"
+        "130 stopped by Ctrl-C.",
+    )
+    sort.add_argument("folder", type=Path, metavar="FOLDER", help="your images, also in subfolders")
+    sort.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder for results")
+    sort.add_argument(
+        "--groups",
+        type=_groups,
+        metavar="K|auto",
+        help="number of groups; auto (as at first) guesses it and says what else is plausible",
+    )
+    sort.add_argument(
+        "--backbone",
+        default="MobileNetV2",
+        metavar="NAME",
+        help="pretrained network: MobileNetV2 (as it is) for photos, fetched once; letters for "
+        "handwriting and drawings, needs no network; or another of keras.applications",
+    )
+    sort.add_argument("--size", type=int, metavar="PIXELS", help="side that the network sees")
+    sort.add_argument(
+        "--examples",
+        type=Path,
+        metavar="CSV",
+        help="columns file,name: what a few images show, to name groups and test them",
+    )
+    sort.add_argument("--corrections", type=Path, metavar="CSV", help="exported by gallery.html")
+    sort.add_argument(
+        "--arrange",
+        choices=["copy", "link"],
+        help="also fill OUT/sorted with a folder per group, of copies or links",
+    )
+    sort.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (0)")
+    sort.add_argument("--quiet", action="store_true", help="no progress bars")
+
+
+def _groups(text: str) -> int | str:
+    if text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a number from 1, or auto, not {text!r}")
+    return int(text)
+
+
+def _sort(options: argparse.Namespace) -> int:
+    """Sort a folder; one line says what went wrong, if anything does."""
+    from tfl_helpers import sorting
+
+    try:
+        found = sorting.sort_folder(
+            options.folder,
+            options.out,
+            groups=options.groups,
+            backbone=options.backbone,
+            size=options.size,
+            examples=options.examples,
+            corrections=options.corrections,
+            arrange=options.arrange,
+            seed=options.seed,
+            progress=not options.quiet,
+        )
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not garble the line
+        _say("stopped; what was read is kept: the same command goes on from there", sys.stderr)
+        return 130
+    except (OSError, ValueError) as error:
+        _say(f"error: {error}", sys.stderr)
+        return 1
+    _say(sorting.told(found, options.out), sys.stdout)
+    return 0
+
+
+def _say(text: str, where: TextIO) -> None:
+    """Print a text that may hold file names which are no valid text."""
+    print(text.encode("utf-8", "backslashreplace").decode("utf-8"), file=where, flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line; return the exit status."""
     parser = argparse.ArgumentParser("python -m tfl_helpers", description=__doc__.split("\n")[0])
@@ -126,10 +221,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="NAME[:SIZE]",
         help="ImageNet weights to put in, such as MobileNetV2 or VGG16:224; may be repeated",
     )
+    _add_sort(commands)
     options = parser.parse_args(arguments)
     if options.command == "check":
         print(machine().to_string(index=False, justify="left"))
         return 0
+    if options.command == "sort":
+        return _sort(options)
     if not options.names and not options.backbone:
         parser.error("nothing to fetch: give names of data sets, or --backbone")
     try:

@@ -9,7 +9,7 @@ import os
 import stat
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,34 @@ def inspect(
         )
         bar = tqdm(looked, "looking", len(names), False, delay=1, disable=not progress)
         rows = list(bar)
+    return report(names, rows, near_duplicate_distance=near_duplicate_distance)
+
+
+def report(
+    names: Sequence[str], rows: Sequence[dict[str, Any]], *, near_duplicate_distance: int = 6
+) -> pd.DataFrame:
+    """Put what `look` saw in each file together, and find those that are there twice.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the files; of two that show the same, the first stays.
+    rows : sequence of dict
+        What `look` says of each; kept as they are.
+    near_duplicate_distance : int
+        As in `inspect`.
+
+    Returns
+    -------
+    pd.DataFrame
+        As from `inspect`.
+
+    Notes
+    -----
+    `inspect` in two steps, for those who keep the rows and look at new files only. Taught in
+    notebook 07.
+    """
+    rows = [row | {"codes": list(row["codes"])} for row in rows]
     _mark_duplicates(names, rows)
     _mark_near_duplicates(names, rows, near_duplicate_distance)
     for row in rows:
@@ -163,6 +191,70 @@ def summary(report: pd.DataFrame) -> pd.DataFrame:
     table.insert(1, "advice", ["leave out" if c in LEAVE_OUT else "keep" for c in table.index])
     table.insert(2, "meaning", [PROBLEMS[code] for code in table.index])
     return table
+
+
+def list_files(root: str | Path) -> list[str]:
+    """List every file in a folder, whatever its name, and inner folders that cannot be opened.
+
+    Parameters
+    ----------
+    root : str or Path
+        The folder. Hidden files are passed over, links to folders are not followed.
+
+    Returns
+    -------
+    list of str
+        Paths relative to `root`, with forward slashes, sorted.
+
+    Raises
+    ------
+    NotADirectoryError
+        There is no such folder.
+
+    Notes
+    -----
+    Taught in notebook 07.
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise NotADirectoryError(f"{root} is not a folder: check the path")
+    found: list[str] = []
+    for folder, inner, files in os.walk(root, onerror=lambda e: found.append(e.filename)):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        found.extend(os.path.join(folder, name) for name in files if not name.startswith("."))
+    return sorted(Path(path).relative_to(root).as_posix() for path in found)
+
+
+def look(path: str | Path) -> dict[str, Any]:
+    """Look at one file: what is wrong with it, and what it is compared by.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. It is only read.
+
+    Returns
+    -------
+    dict
+        `codes` (some of `PROBLEMS`) and `notes`, lists of str; as far as they are known `bytes`,
+        `mode`, `width`, `height`, `digest` (SHA-256), `hash` (bool (64,)) and `thumbnail` (uint8
+        (3, 256)). No content of a file raises an error.
+
+    Notes
+    -----
+    For `report`. Taught in notebook 07.
+    """
+    path = Path(path)
+    row = {"codes": [], "notes": []}
+    try:
+        _read_file(path, row)
+    except Exception as error:  # whatever is in a file, it is a line of the report and no more
+        cause = error.__cause__ if isinstance(error, ImageReadError) else error
+        why = " ".join(f"{getattr(cause, 'strerror', None) or cause}".split())[:200]
+        cut = "truncated" in why.lower()
+        row["codes"] = ["truncated" if cut else "unreadable"]
+        row["notes"] = [] if cut else [why or type(cause).__name__]
+    return row
 
 
 def make_messy_folder(out: str | Path, *, seed: int = 0) -> dict[str, str]:
@@ -255,14 +347,14 @@ def _source(images: Any) -> tuple[list[str], Callable[[int], dict]]:
     """Names of the images, and a function that looks at one of them."""
     if isinstance(images, str | Path):
         root = Path(images).expanduser()
-        names = _all_files(root)
-        return names, lambda i: _look_at_file(root / names[i])
+        names = list_files(root)
+        return names, lambda i: look(root / names[i])
     names = None
     if isinstance(images, ImageSet):
         names, images = images.names, images.images
     if isinstance(images, FolderImages):
         root, files = images.root, images.files
-        return list(names or files), lambda i: _look_at_file(root / files[i])
+        return list(names or files), lambda i: look(root / files[i])
     if not isinstance(images, np.ndarray):
         raise TypeError(
             "images is a folder, a FolderImages, an ImageSet or an array (n, h, w, 1 or 3), not "
@@ -274,30 +366,6 @@ def _source(images: Any) -> tuple[list[str], Callable[[int], dict]]:
         )
     names = list(names) if names is not None else [str(i) for i in range(len(images))]
     return names, lambda i: _look_at_array(images[i])
-
-
-def _all_files(root: Path) -> list[str]:
-    """Every file in a folder that is not hidden, and every inner folder that cannot be listed."""
-    if not root.is_dir():
-        raise NotADirectoryError(f"{root} is not a folder: check the path")
-    found: list[str] = []
-    for folder, inner, files in os.walk(root, onerror=lambda e: found.append(e.filename)):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        found.extend(os.path.join(folder, name) for name in files if not name.startswith("."))
-    return sorted(Path(path).relative_to(root).as_posix() for path in found)
-
-
-def _look_at_file(path: Path) -> dict:
-    row = {"codes": [], "notes": []}
-    try:
-        _read_file(path, row)
-    except Exception as error:  # whatever is in a file, it is a line of the report and no more
-        cause = error.__cause__ if isinstance(error, ImageReadError) else error
-        why = " ".join(f"{getattr(cause, 'strerror', None) or cause}".split())[:200]
-        cut = "truncated" in why.lower()
-        row["codes"] = ["truncated" if cut else "unreadable"]
-        row["notes"] = [] if cut else [why or type(cause).__name__]
-    return row
 
 
 def _read_file(path: Path, row: dict) -> None:
@@ -376,7 +444,7 @@ def _read_pixels(image: Image.Image, row: dict) -> None:
     row["thumbnail"] = np.asarray(image.reduce(2)).reshape(256, 3).T.copy()
 
 
-def _mark_duplicates(names: list[str], rows: list[dict]) -> None:
+def _mark_duplicates(names: Sequence[str], rows: list[dict]) -> None:
     first = {}
     for i, row in enumerate(rows):
         if "digest" in row and first.setdefault(row["digest"], i) != i:
@@ -384,7 +452,7 @@ def _mark_duplicates(names: list[str], rows: list[dict]) -> None:
             row["duplicate_of"] = names[first[row["digest"]]]
 
 
-def _mark_near_duplicates(names: list[str], rows: list[dict], distance: int) -> None:
+def _mark_near_duplicates(names: Sequence[str], rows: list[dict], distance: int) -> None:
     """Compare every image that is fine so far to those before it, which stay if it goes."""
     fine = [i for i, r in enumerate(rows) if "hash" in r and not set(LEAVE_OUT) & set(r["codes"])]
     if not fine:

@@ -79,7 +79,7 @@ def extract(
             f"{backbone.name} gives {backbone.output_shape} per batch, not one vector per image: "
             'load it with pooling="avg", "max" or "flatten"'
         )
-    forward = functools.cache(lambda: _compile(backbone))  # nothing to compile if all is cached
+    forward = functools.cache(lambda: compiled(backbone))  # nothing to compile if all is cached
     about = {"desc": backbone.name, "unit": "image", "delay": 1, "leave": False}
     size = _input_size(backbone) if isinstance(images, FolderImages) else None
 
@@ -164,6 +164,30 @@ def clear_cache(cache: bool | str | Path = True) -> float:
     return freed
 
 
+def compiled(backbone: keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:
+    """Compile a backbone with its weights as constants, as they are frozen anyway.
+
+    Parameters
+    ----------
+    backbone : keras.Model
+        From `backbones.load`.
+
+    Returns
+    -------
+    callable
+        Images, float32 (b, h, w, c), to a list of one tensor, the features (b, d).
+
+    Notes
+    -----
+    TensorFlow then folds batch normalisation into the convolutions: on two cores MobileNetV2 gives
+    1.4 times the images per second of the plain compiled model (`benchmarks/extraction.py`).
+    Taught in notebook 02.
+    """
+    shape = tf.TensorSpec((None, None, None, backbone.input_shape[-1]))
+    plain = tf.function(lambda batch: backbone(batch, training=False))
+    return convert_variables_to_constants_v2(plain.get_concrete_function(shape))
+
+
 def normaliser(kind: str = "l2") -> Pipeline:
     """Scale features before clustering, with scikit-learn's own transformers.
 
@@ -204,17 +228,6 @@ def normaliser(kind: str = "l2") -> Pipeline:
 def _block(content: str, made_by: tuple, compute: Callable, images: Any) -> np.ndarray:
     """Features of one block; joblib keeps them by `content` and `made_by`."""
     return compute(images)
-
-
-def _compile(backbone: keras.Model) -> Callable:
-    """Compile a backbone with its weights as constants, as they are frozen anyway.
-
-    TensorFlow then folds batch normalisation into the convolutions: on two cores MobileNetV2 gives
-    1.4 times the images per second of the plain compiled model (`benchmarks/extraction.py`).
-    """
-    shape = tf.TensorSpec((None, None, None, backbone.input_shape[-1]))
-    plain = tf.function(lambda batch: backbone(batch, training=False))
-    return convert_variables_to_constants_v2(plain.get_concrete_function(shape))
 
 
 def _content(images: FolderImages | np.ndarray) -> str:

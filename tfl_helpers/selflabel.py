@@ -354,6 +354,54 @@ def self_label(
     return SelfLabelled(teacher, body, history, p.argmax(1), p)
 
 
+def classifier(
+    backbone: keras.Model, z: np.ndarray, p: np.ndarray, *, seed: int = 0
+) -> keras.Model:
+    """Put a head on a frozen backbone that says what a clustering found.
+
+    Parameters
+    ----------
+    backbone : keras.Model
+        From `backbones.load`, with a size.
+    z : np.ndarray, shape (n, d)
+        Its features of the images that were clustered.
+    p : np.ndarray, shape (n, k)
+        Probabilities of the groups, rows sum to one.
+    seed : int
+        Draws batches.
+
+    Returns
+    -------
+    keras.Model
+        Raw RGB images (b, h, w, 3), 0..255, any size, to probabilities (b, k). Large images are
+        shrunk with an antialiasing filter, as `datasets.read_image` does. Plain Keras layers alone:
+        ``model.save("x.keras")`` loads anywhere, without this package.
+
+    Raises
+    ------
+    ValueError
+        Features and probabilities are not of the same images.
+
+    Notes
+    -----
+    Only the head is trained: `self_label` goes on to the backbone. Taught in notebook 07.
+    """
+    if len(z) != len(p) or not len(z):
+        raise ValueError(f"{len(z):,} features, but probabilities of {len(p):,} images")
+    head = _head(z, p.shape[1])
+    head.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy")
+    ready = tf.data.Dataset.from_tensor_slices((z, p)).shuffle(len(z), seed).batch(128)
+    head.fit(ready, epochs=int(np.clip(20_000 // len(z), 5, 50)), shuffle=False, verbose=0)
+    x = image = keras.Input((None, None, 3), name="image")
+    x = keras.layers.Resizing(*_size(backbone), antialias=True, name="shrink")(x)
+    if backbone.input_shape[-1] == 1:
+        grey = keras.layers.Conv2D(1, 1, use_bias=False, trainable=False, name="grey")
+        grey.build((None, None, None, 3))
+        grey.set_weights([np.array([0.2989, 0.587, 0.114], "float32").reshape(1, 1, 3, 1)])
+        x = grey(x)
+    return keras.Model(image, head(backbone(x, training=False)), name="sorted")
+
+
 def from_scratch(
     images: Images,
     labels: np.ndarray,
