@@ -231,9 +231,10 @@ def test_corrections_hold_and_images_like_them_follow(digits, tmp_path):
     assert now > was + 0.03 and now > 0.93, (was, now)
     # They still hold in the run after, which nobody corrects and which has a new image.
     shutil.copy(folder / "0000.png", tmp_path / "new.png")
-    assert sort(folder, out)["groups"] == after["group"].value_counts()[
-        list(sort(folder, out)["groups"])
-    ].to_dict()
+    assert (
+        sort(folder, out)["groups"]
+        == after["group"].value_counts()[list(sort(folder, out)["groups"])].to_dict()
+    )
     assert (table_of(out)["group"][list(moves)] == pd.Series(moves)).all()
 
 
@@ -281,3 +282,449 @@ def test_one_example_in_a_group_is_no_proof():
     assert estimate["examples"] == 2 and estimate["right"] == 0
     names, estimate = sorting._take_names(table, {"a": "cat", "b": "cat", "c": "cat"})
     assert sorted(names.values()) == ["cat", "cat 2"] and estimate["right"] == 2
+
+
+# --- copies, links -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["copy", "link"])
+def test_a_folder_per_group_follows_the_groups(messy, tmp_path, how):
+    folder, _ = messy
+    before, out = contents(folder), tmp_path / "out"
+    sort(folder, out, groups=2, arrange=how)
+
+    def arranged():
+        return sorted(
+            (path.relative_to(out / "sorted").parts[0], "/".join(path.parts[-2:]))
+            for path in (out / "sorted").rglob("*")
+            if path.is_file()
+        )
+
+    def wanted():
+        table = table_of(out)
+        table = table[table["group"] != ""]
+        places = table["group"].where(~table["unsure"], "unsure")
+        return sorted(zip(places, table.index, strict=True))
+
+    assert arranged() == wanted() and len(wanted()) > 15
+    some = next((out / "sorted" / "group 1").rglob("*.*"))
+    assert some.is_symlink() == (how == "link")
+    source = folder / "/".join(some.parts[-2:])
+    assert some.read_bytes() == source.read_bytes()
+    # A person gives a group a name that is no name of a folder: it must not lead out of `out`.
+    (tmp_path / "evil").mkdir()
+    file = next(f for f, g in table_of(out)["group"].items() if g == "group 1")
+    moved = corrected(out, {file: "../../evil"}, [("group 1", "a/b:c"), ("group 2", "CON?\n")])
+    sort(folder, out, corrections=moved, arrange=how)
+    assert not list((tmp_path / "evil").iterdir())
+    top = {path.name for path in (out / "sorted").iterdir()}
+    assert top <= {"a_b_c", "CON_", "CON__", "_.._evil", "unsure"} and "_.._evil" in top
+    assert contents(folder) == before
+
+
+# --- bad input -----------------------------------------------------------------------------------
+
+
+def test_a_messy_folder_costs_nothing_but_its_bad_files(messy, tmp_path):
+    folder, planted = messy
+    before = contents(folder)
+    summary = sort(folder, tmp_path / "out", groups=2)
+    assert contents(folder) == before
+    table = table_of(tmp_path / "out")
+    assert sorted(table.index) == sorted(planted)
+    for file, codes in planted.items():
+        codes = {code for code in codes.split(", ") if code}
+        row = table.loc[file]
+        bad = codes & set(cleaning.LEAVE_OUT) - {"duplicate", "near-duplicate"}
+        assert (row["group"] == "") == bool(bad), file
+        for code in codes - {"duplicate", "near-duplicate"}:
+            assert cleaning.PROBLEMS[code] in row["problem"], file
+        if codes & {"duplicate", "near-duplicate"}:
+            first = table.loc[row["duplicate_of"]]
+            assert row["group"] == first["group"] != "" and not row["problem"]
+    assert summary["counts"]["left out"] == (table["group"] == "").sum() > 10
+    assert set(table["group"]) == {"", "group 1", "group 2"}
+
+
+@pytest.mark.photos
+def test_photos_of_a_messy_folder_are_told_apart(messy, tmp_path, keras_home):
+    folder, _planted = messy
+    sort_folder(folder, tmp_path / "out", groups=2, progress=False)  # MobileNetV2, as by default
+    table = table_of(tmp_path / "out")
+    table = table[table["group"] != ""]
+    subjects = pd.Series([name.split("/")[0] for name in table.index], index=table.index)
+    counts = pd.crosstab(subjects, table["group"])
+    assert counts.max(axis=1).sum() / counts.to_numpy().sum() >= 0.9, counts
+    assert counts.sum().min() >= 8
+
+
+NAMES = [
+    "a b.png",
+    "naïve Bäume 图.png",
+    "two\nlines.png",
+    "x" * 246 + ".png",
+    "<img src=x onerror=alert(1)>.png",
+    "'quotes\".png",
+    "<!--<script>alert(1)<.png",
+    "-rf.png",
+    "=cmd|' '!A0.png",
+    "a\\..\\up.png",
+    "javascript:alert(1).png",
+    "\u202egnp.exe.png",
+    os.fsdecode(b"not utf-8 \xff\xfe.png"),
+    "no suffix",
+    "upper.PNG",
+    "{{data}}.png",
+]
+
+
+@LINUX
+def test_odd_names_and_odd_files_are_lines_of_the_table_and_no_more(digits, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, name in enumerate(NAMES):
+        shutil.copy(digits[0] / f"{number:04d}.png", folder / name)
+    (folder / "drawing.svg").write_text("<svg onload='alert(1)'/>")
+    (folder / "page.jpg").write_text("<html><script>alert(1)</script></html>")
+    (folder / "loop").symlink_to(folder)
+    (folder / "a.png").symlink_to(folder / "b.png")
+    (folder / "b.png").symlink_to(folder / "a.png")
+    (folder / "nowhere.png").symlink_to(tmp_path / "missing")
+    os.mkfifo(folder / "pipe.png")
+    out = tmp_path / "out"
+    sort(folder, out, groups=2, arrange="copy")
+    table = table_of(out)
+    odd = {"drawing.svg", "page.jpg", "a.png", "b.png", "nowhere.png", "pipe.png", "loop"}
+    assert set(table.index) == {*NAMES, *odd} - {"loop"}
+    assert (table["group"][NAMES] != "").all()
+    assert (table["group"][sorted(odd - {"loop"})] == "").all()
+    assert (table["problem"][sorted(odd - {"loop"})] != "").all()
+    copied = {path.name for path in (out / "sorted").rglob("*") if path.is_file()}
+    assert copied == set(NAMES)
+    page = (out / "gallery.html").read_text("utf-8")
+    assert "<img src=x" not in page and "<script>alert(1)" not in page and "onload='" not in page
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs permissions as Unix has them")
+@pytest.mark.parametrize("closed", ["a file", "the results"])
+def test_what_may_not_be_read_or_written_is_said(digits, sorted_digits, tmp_path, closed):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for path in (folder, out):
+        path.mkdir()
+        path.chmod(0o777)
+    for number in range(8):
+        shutil.copy(digits[0] / f"{number:04d}.png", folder)
+    root = os.geteuid() == 0
+    path = folder / "0003.png" if closed == "a file" else out
+    path.chmod(0 if closed == "a file" else 0o555)
+    here = os.getcwd()
+    try:
+        os.chdir(tmp_path)
+        if root:  # who may read and write everything
+            for parent in tmp_path.parents[:2]:
+                parent.chmod(0o755)
+            tmp_path.chmod(0o755)
+            os.seteuid(65534)
+        if closed == "a file":
+            sort("in", "out", groups=2)
+        else:
+            with pytest.raises(OSError, match="out"):
+                sort("in", "out", groups=2)
+    finally:
+        if root:
+            os.seteuid(0)
+        os.chdir(here)
+    if closed == "a file":
+        table = table_of(out)
+        assert "Permission denied" in table["problem"]["0003.png"]
+        assert (table["group"] != "").sum() == 7
+    else:
+        assert not list(out.iterdir())
+
+
+def test_a_folder_that_changes_meanwhile(digits, tmp_path, monkeypatch):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(30):
+        shutil.copy(digits[0] / f"{number:04d}.png", folder)
+    look = cleaning.look
+
+    def meanwhile(path):
+        if path.name == "0004.png":
+            path.unlink()  # before it is looked at
+        row = look(path)
+        if path.name == "0005.png":
+            path.write_bytes(b"")  # after that, before it is read
+        if path.name == "0006.png":
+            shutil.copy(digits[0] / "0100.png", folder)
+        return row
+
+    monkeypatch.setattr(cleaning, "look", meanwhile)
+    sort(folder, tmp_path / "out", groups=3)
+    table = table_of(tmp_path / "out")
+    assert len(table) == 30 and (table["group"] != "").sum() == 28
+    assert table["problem"]["0004.png"] and table["problem"]["0005.png"]
+    monkeypatch.undo()
+    sort(folder, tmp_path / "out")
+    table = table_of(tmp_path / "out")
+    assert "0004.png" not in table.index and table["group"]["0100.png"]
+    assert table["problem"]["0005.png"] == cleaning.PROBLEMS["empty"]
+
+
+def test_results_never_go_where_they_could_do_harm(digits, messy, tmp_path):
+    folder, _ = messy
+    with pytest.raises(ValueError, match="lies in the folder"):
+        sort(folder, folder / "groups")
+    with pytest.raises(ValueError, match="lies in the folder"):
+        sort(folder, folder)
+    with pytest.raises(ValueError, match="choose a new folder"):
+        sort(folder, folder.parent)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "groups.csv").write_text("precious")
+    with pytest.raises(FileExistsError, match="no earlier run made"):
+        sort(folder, tmp_path / "mine")
+    with pytest.raises(FileExistsError, match="is a file"):
+        sort(folder, tmp_path / "mine" / "groups.csv")
+    assert (tmp_path / "mine" / "groups.csv").read_text() == "precious"
+
+
+def test_wrong_arguments_are_told_before_anything_is_written(messy, tmp_path):
+    folder, out = messy[0], tmp_path / "out"
+    (tmp_path / "e.csv").write_text("file,name\nnowhere.png,cat\n")
+    (tmp_path / "f.csv").write_text("a,b\n")
+    (tmp_path / "empty").mkdir()
+    for message, options in {
+        "from 1, or 'auto', not 0": {"groups": 0},
+        "from 1, or 'auto', not 'many'": {"groups": "many"},
+        "arrange is": {"arrange": "move"},
+        "no backbone is called 'MobileNet7'": {"backbone": "MobileNet7"},
+        "not in the folder, such as 'nowhere.png'": {"examples": tmp_path / "e.csv"},
+        "columns file and name": {"examples": tmp_path / "f.csv"},
+        "no earlier result": {"corrections": tmp_path / "e.csv"},
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            sort(folder, out, **options)
+        assert not out.exists()
+    with pytest.raises(ValueError, match="holds no file"):
+        sort(tmp_path / "empty", out)
+    with pytest.raises(NotADirectoryError):
+        sort(tmp_path / "nowhere", out)
+
+
+def test_too_few_images(digits, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "text.jpg").write_text("no image")
+    with pytest.raises(ValueError, match="none of the 1 files"):
+        sort(folder, tmp_path / "out")
+    assert table_of(tmp_path / "out")["problem"]["text.jpg"] == cleaning.PROBLEMS["not-an-image"]
+    for number in range(4):
+        shutil.copy(digits[0] / f"{number:04d}.png", folder)
+    with pytest.raises(ValueError, match="5 groups are wanted of 4 images"):
+        sort(folder, tmp_path / "out", groups=5)
+    assert sort(folder, tmp_path / "out")["groups"] == {"group 1": 4}  # too few to guess
+    assert sum(sort(folder, tmp_path / "out", groups=4)["groups"].values()) == 4
+    for number in range(1, 4):  # all of them the same image
+        shutil.copy(folder / "0000.png", folder / f"{number:04d}.png")
+    summary = sort(folder, tmp_path / "two", groups=1)
+    assert summary["counts"]["duplicates"] == 3 and summary["groups"] == {"group 1": 4}
+
+
+def test_two_runs_at_once_and_a_damaged_store(digits, messy, tmp_path):
+    folder, out = messy[0], tmp_path / "out"
+    sort(folder, out, groups=2)
+    with sorting._Store.opened(out), pytest.raises(OSError, match="another run is using it"):
+        sort(folder, out, groups=3)
+    assert len(set(table_of(out)["group"]) - {""}) == 2
+    (out / sorting.STORE).write_bytes(b"rubbish" * 1000)
+    with pytest.raises(OSError, match=f"{sorting.STORE} is damaged: delete it"):
+        sort(folder, out, groups=3)
+    (out / sorting.STORE).unlink()
+    (tmp_path / "again").mkdir()
+    assert len(sort(folder, tmp_path / "again", groups=3)["groups"]) == 3
+
+
+# --- stopped at any moment -----------------------------------------------------------------------
+
+
+def start(folder, out, *options, **how):
+    job = [sys.executable, "-m", "tfl_helpers", "sort", str(folder), "--out", str(out)]
+    job += ["--backbone", "letters", *options]
+    return subprocess.Popen(job, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **how)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="needs signals as Unix has them")
+def test_killed_at_any_moment_it_goes_on_and_ends_the_same(digits, sorted_digits, tmp_path):
+    """Killed as soon as each kind of file appears, a moment later too."""
+    out, draw = tmp_path / "out", random.Random(0)
+
+    def saved():
+        with sqlite3.connect(out / sorting.STORE) as base:
+            return base.execute("SELECT count(*) FROM features").fetchone()[0]
+
+    known = 0
+    for seen in (sorting.STORE, "*.part*", "groups.csv", "gallery.html", "model.keras"):
+        process = start(digits[0], out, "--groups", "10", "--quiet")
+        new = set(out.glob(seen))
+        while process.poll() is None and set(out.glob(seen)) <= new:
+            time.sleep(0.002)
+        time.sleep(draw.random() * 0.05)
+        process.kill()
+        process.communicate()
+        before, known = known, saved()
+        assert known >= before, "what was saved is gone"
+        for path in out.glob("groups.csv"):
+            assert len(report.read_table(path)) == 400  # whole, whenever it is there
+    process = start(digits[0], out, "--groups", "10", "--quiet")
+    assert process.wait() == 0, process.stderr.read()
+    assert not list(out.glob("*.part*"))
+    assert (out / "groups.csv").read_bytes() == (sorted_digits[0] / "groups.csv").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="needs signals as Unix has them")
+def test_ctrl_c_twice_leaves_one_line_and_what_was_read(tmp_path):
+    folder, rng = tmp_path / "in", np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(3000):
+        pixels = rng.integers(0, 256, (8, 8), "uint8")
+        Image.fromarray(pixels).resize((64, 64)).save(folder / f"{number}.png")
+    process = start(folder, tmp_path / "out")
+    text = b""
+    while b"256/3000" not in text:
+        text += process.stderr.read(1)
+        assert process.poll() is None, text
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 130
+    assert "stopped; what was read is kept" in rest.splitlines()[-1]
+    assert "Traceback" not in rest
+    with sqlite3.connect(tmp_path / "out" / sorting.STORE) as base:
+        assert base.execute("SELECT count(*) FROM features").fetchone()[0] >= 256
+
+
+@pytest.mark.slow
+@LINUX
+def test_a_full_disk_costs_no_result(digits, sorted_digits, tmp_path):
+    import resource
+
+    out = tmp_path / "out"
+    shutil.copytree(sorted_digits[0], out)
+    before = contents(out)
+    more = tmp_path / "in"
+    shutil.copytree(digits[0], more)
+    rng = np.random.default_rng(0)
+    for number in range(300):  # more than fits
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), "uint8")).save(more / f"n{number}.png")
+
+    def small():
+        size = (out / sorting.STORE).stat().st_size + 100_000
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+    process = start(more, out, "--quiet", preexec_fn=small)
+    text = process.communicate()[1].decode()
+    assert process.returncode == 1
+    assert text.splitlines()[-1].startswith("error: ") and "Traceback" not in text, text
+    after = contents(out)
+    assert {k: v for k, v in after.items() if k.name in sorting.RESULTS} == {
+        k: v for k, v in before.items() if k.name in sorting.RESULTS
+    }
+    assert start(more, out, "--quiet").wait() == 0
+    assert len(report.read_table(out / "groups.csv")) == 700
+
+
+# --- anything at all -----------------------------------------------------------------------------
+
+name = st.text(
+    st.characters(exclude_characters="/\0", exclude_categories=()), min_size=1, max_size=60
+).filter(lambda text: text not in (".", "..") and not text.startswith("."))
+content = st.one_of(
+    st.binary(max_size=300),
+    st.tuples(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"]), st.randoms()),
+)
+
+
+def spoiled(kind, chance):
+    """An image of that kind with some bytes changed, or cut."""
+    import io
+
+    image = Image.effect_noise((16, 16), chance.uniform(1, 90))
+    image.save(written := io.BytesIO(), kind)
+    data = bytearray(written.getvalue())
+    for _ in range(chance.randrange(4)):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    return bytes(data[: chance.randrange(len(data) // 2, len(data) + 1)])
+
+
+@LINUX
+@settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(files=st.dictionaries(name, content, max_size=25))
+def test_whatever_is_in_the_folder(digits, tmp_path_factory, files):
+    folder = tmp_path_factory.mktemp("fuzz") / "in"
+    folder.mkdir()
+    for number in range(6):
+        shutil.copy(digits[0] / f"{number:04d}.png", folder)
+    written = {f"{number:04d}.png" for number in range(6)}
+    for file, data in files.items():
+        try:
+            raw = os.fsencode(file)
+        except UnicodeEncodeError:
+            continue  # no name of a file can hold it
+        if len(raw) > 250 or os.fsdecode(raw) in written:
+            continue
+        path = os.path.join(os.fsencode(folder), raw)
+        with open(path, "wb") as made:
+            made.write(data if isinstance(data, bytes) else spoiled(*data))
+        written.add(os.fsdecode(raw))
+    before = contents(folder)
+    sort(folder, folder.parent / "out", groups=2)
+    table = table_of(folder.parent / "out")
+    assert set(table.index) == written
+    assert (table["group"][[f"{number:04d}.png" for number in range(6)]] != "").all()
+    explained = (table["group"] != "") | (table["problem"] != "")
+    assert explained.all(), table[~explained]
+    assert contents(folder) == before
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+
+def test_the_command_says_what_it_did_and_its_exit_status(digits, messy, tmp_path, capsys):
+    folder, out = str(messy[0]), str(tmp_path / "out")
+    assert command.main(["sort", folder, "--out", out, "--groups", "2", "--backbone=letters"]) == 0
+    said = capsys.readouterr().out
+    assert "sorted into 2 groups" in said and "gallery.html" in said
+    assert command.main(["sort", folder + "x", "--out", out]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and "is not a folder" in error
+    for wrong in (["sort"], ["sort", folder], ["sort", folder, "--out", out, "--groups", "0"]):
+        with pytest.raises(SystemExit) as stop:
+            command.main(wrong)
+        assert stop.value.code == 2
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        command.main(["sort", "--help"])
+    said = capsys.readouterr().out
+    assert stop.value.code == 0
+    for word in ("gallery.html", "groups.csv", "model.keras", "Ctrl-C", "--corrections", "130"):
+        assert word in said
+
+
+def test_nothing_a_user_was_given_can_run_code():
+    """No pickle from a folder or bundle, Keras files in safe mode, downloads by https and hash."""
+    for path in (ROOT / "tfl_helpers").glob("*.py"):
+        text = path.read_text()
+        assert "allow_pickle=True" not in text and "safe_mode=False" not in text, path.name
+        assert "enable_unsafe" not in text and "joblib.load" not in text, path.name
+        if path.stem != "datasets":  # CIFAR-10's own archive, opened once its hash is right
+            assert "pickle.load" not in text, path.name
+    for files in datasets.DOWNLOADS.values():
+        for _, url, digest in files:
+            assert url.startswith("https://") and len(digest) in (32, 64)

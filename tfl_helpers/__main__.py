@@ -173,9 +173,9 @@ def _groups(text: str) -> int | str:
 
 def _sort(options: argparse.Namespace) -> int:
     """Sort a folder; one line says what went wrong, if anything does."""
-    from tfl_helpers import sorting
-
     try:
+        from tfl_helpers import sorting
+
         found = sorting.sort_folder(
             options.folder,
             options.out,

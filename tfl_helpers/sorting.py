@@ -49,7 +49,7 @@ MOST_GUESSED, MOST_GROUPS = 3_000, 20  # images and groups that the number of gr
 MOST_PLACED = 10_000  # images that UMAP lays out; more are placed beside their neighbours
 SHOWN = 24  # most typical images of a group: left in place, they count as confirmed
 MOST_AXES = 64  # principal axes that the map is made from
-JOINING, MOST_TURNS = 8, 8  # see _follow
+JOINING, MOST_TURNS = 8, 8  # see follow
 TRUST = 30  # times that an image counts of which a person said where it belongs
 SURE = 2 / 3  # share of votes below which an image is unsure, as in NeighbourClustering
 FEW = 20  # images: no number of groups can be guessed below
@@ -176,6 +176,68 @@ def sort_folder(
             f"{out / 'groups.csv'} for the reason of each"
         )
     return summary
+
+
+def follow(
+    z: np.ndarray, groups: Sequence[Any], corrected: np.ndarray, *, seed: int = 0
+) -> tuple[list, np.ndarray]:
+    """Let all images follow those that a person has put right.
+
+    A linear classifier learns the groups, says them anew, learns these, and so on until they stay.
+    An image of which a person said where it belongs counts thirty times and stays there. A group
+    that a person has just begun is too small to be learned: the images nearest to its own join it
+    at first.
+
+    Parameters
+    ----------
+    z : np.ndarray, shape (n, d)
+        Features.
+    groups : sequence of n str or None
+        Group of each image as corrected, None for a new image.
+    corrected : np.ndarray, bool (n,)
+        Of which images a person said where they belong.
+    seed : int
+        Draws the images to learn from, where there are more than 50,000.
+
+    Returns
+    -------
+    names : list
+        Of the groups.
+    p : np.ndarray, shape (n, len(names))
+        Probabilities.
+
+    Notes
+    -----
+    Self-training, as in Nigam et al. (2000), Text classification from labeled and unlabeled
+    documents using EM. What it does for the images that nobody corrected: docs/results/sorting.json
+    (thirty times, and eight that join, were chosen there). Taught in notebook 07.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import normalize
+
+    codes, names = pd.factorize(np.array(groups, object), sort=True)
+    if len(names) == 1:
+        return list(names), np.ones((len(z), 1))
+    axes = PCA(min(MOST_AXES, *z.shape), random_state=seed).fit_transform(z)
+    axes, said = normalize(axes, copy=False), codes[corrected]
+    free = np.flatnonzero(~corrected)
+    for group in set(said) - set(codes[free]):
+        for row in axes[corrected][said == group]:
+            codes[free[np.argsort(-(axes[free] @ row))[:JOINING]]] = group
+    order = np.random.default_rng(seed).permutation(len(z))
+    order = order[np.argsort(~corrected[order], kind="stable")]  # corrected ones in any case
+    some = order[codes[order] >= 0][:MOST_FITTED]
+    for _ in range(MOST_TURNS):
+        linear = LogisticRegression(C=10, max_iter=500)
+        linear.fit(axes[some], codes[some], np.where(corrected[some], TRUST, 1))
+        p = np.zeros((len(z), len(names)))  # a group may have lost its last image
+        p[:, linear.classes_] = linear.predict_proba(axes)
+        p[corrected] = said[:, None] == np.arange(len(names))
+        before, codes = codes, p.argmax(1)
+        if np.mean(before[some] != codes[some]) < 0.001:
+            break
+    return list(names), p
 
 
 def told(summary: Mapping[str, Any], out: str | Path) -> str:
@@ -549,7 +611,7 @@ def _group(
     if store.fact("corrected"):
         said = store.corrections()
         corrected = np.array([name in said for name in used])
-        names, p = _follow(z, [earlier.get(name) for name in used], corrected, seed)
+        names, p = follow(z, [earlier.get(name) for name in used], corrected, seed=seed)
         unsure, scores = p.max(1) < SURE, {}
     else:
         if groups is None:
@@ -565,44 +627,6 @@ def _group(
         scores = {"stability": round(method.stability_, 3)}
         names = _names(p.argmax(1), p.shape[1], [earlier.get(name) for name in used])
     return _Found(z, p, unsure, names, suggestion, scores)
-
-
-def _follow(
-    z: np.ndarray, groups: Sequence[str | None], corrected: np.ndarray, seed: int
-) -> tuple[list[str], np.ndarray]:
-    """Let all images follow the groups as corrected: names of the groups, probabilities (n, k).
-
-    A linear classifier learns the groups, says them anew, learns these, and so on until they stay
-    (self-training, as in Nigam et al. 2000). An image of which a person said where it belongs
-    counts thirty times and stays there. A group that a person has just begun is too small to be
-    learned: the images nearest to its own join it at first.
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import normalize
-
-    codes, names = pd.factorize(np.array(groups, object), sort=True)
-    if len(names) == 1:
-        return list(names), np.ones((len(z), 1))
-    axes = PCA(min(MOST_AXES, *z.shape), random_state=seed).fit_transform(z)
-    axes, said = normalize(axes, copy=False), codes[corrected]
-    free = np.flatnonzero(~corrected)
-    for group in set(said) - set(codes[free]):
-        for row in axes[corrected][said == group]:
-            codes[free[np.argsort(-(axes[free] @ row))[:JOINING]]] = group
-    order = np.random.default_rng(seed).permutation(len(z))
-    order = order[np.argsort(~corrected[order], kind="stable")]  # corrected ones in any case
-    some = order[codes[order] >= 0][:MOST_FITTED]
-    for _ in range(MOST_TURNS):
-        linear = LogisticRegression(C=10, max_iter=500)
-        linear.fit(axes[some], codes[some], np.where(corrected[some], TRUST, 1))
-        p = np.zeros((len(z), len(names)))  # a group may have lost its last image
-        p[:, linear.classes_] = linear.predict_proba(axes)
-        p[corrected] = said[:, None] == np.arange(len(names))
-        before, codes = codes, p.argmax(1)
-        if np.mean(before[some] != codes[some]) < 0.001:
-            break
-    return list(names), p
 
 
 def _suggest(z: np.ndarray, seed: int) -> dict[str, int]:
