@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -304,6 +303,7 @@ def test_parts_that_do_not_belong_together_are_clear_errors(tmp_path, change, sa
 
 
 def test_a_full_disk_leaves_the_old_page_and_nothing_else(tmp_path):
+    resource = pytest.importorskip("resource", reason="needs limits on files, as Unix has them")
     table, page = a_table([f"{i}" for i in range(600)]), tmp_path / "page.html"
     page.write_text("old")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -319,3 +319,31 @@ def _share_kept(answer: Callable) -> None:
     hint = "it may fall below the target and rise above it again: take the largest share"
     _expect_close(answer(sure, right, 0.8), 1.0, hint)
     _expect_close(answer(sure, ~right, 0.9), 0.0, "where even the surest is wrong, keep none")
+
+
+@_checker("07-a", "a name costs one look per group, in place of one per image.")
+def _name_groups(answer: Callable) -> None:
+    _expect_function(answer)
+    groups = {"a": 1, "b": 1, "c": 1, "d": 2, "e": 3}
+    got = answer(groups, {"a": "cat", "b": "dog", "c": "cat", "d": "dog"})
+    _expect(isinstance(got, dict), "return a dict: group to name")
+    _expect(3 not in got, "a group without an example gets no name")
+    _expect(got == {1: "cat", 2: "dog"}, "count the names in each group and take the most frequent")
+
+
+@_checker("07-b", "an example never votes on itself: that is what makes the estimate honest.")
+def _left_out_share(answer: Callable) -> None:
+    _expect_function(answer)
+    _expect_close(answer([1, 1, 1], ["cat"] * 3), 1, "all three are named alike by the other two")
+    _expect_close(answer([1, 2], ["cat", "dog"]), 0, "where nobody else votes, nothing is proved")
+    groups, names = [1, 1, 1, 1, 2, 2, 3], ["cat", "cat", "dog", "cat", "dog", "dog", "cow"]
+    hint = "leave the example itself out of the vote, and compare with the most frequent name"
+    _expect_close(answer(groups, names), 5 / 7, hint)
+
+
+@_checker("07-c", "size and time of change are enough: nobody reads 100,000 files to see that.")
+def _to_read(answer: Callable) -> None:
+    _expect_function(answer)
+    known = {"b.png": (10, 1), "c.png": (10, 1), "gone.png": (5, 1)}
+    now = {"c.png": (10, 2), "b.png": (10, 1), "a.png": (3, 3)}
+    _expect(list(answer(known, now)) == ["a.png", "c.png"], "new: a.png; changed: c.png; not gone")

@@ -1,0 +1,122 @@
+"""Size and speed of the page that `report.gallery` writes: `python benchmarks/gallery.py`.
+
+Writes pages of 1,000, 5,000 and 100,000 thumbnails of `cifar10` (a larger page shows some of them
+again) and opens each in Chromium five times, without a network: seconds until the first row of
+thumbnails is decoded and drawn. The memory is that which writing adds to the process, with the
+thumbnails in a file. Writes docs/results/gallery.json.
+"""
+
+import argparse
+import json
+import multiprocessing
+import shutil
+import statistics
+import tempfile
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from tfl_helpers import datasets, report
+
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results" / "gallery.json"
+LOADS = 5
+
+
+def store(path: Path, n: int, side: int, photos: np.ndarray) -> None:
+    """Write so many thumbnails into a file, photos over and over."""
+    stored = np.memmap(path, "uint8", "w+", shape=(n, side, side, 3))
+    for i in range(n):
+        stored[i] = Image.fromarray(photos[i % len(photos)]).resize((side, side))
+    stored.flush()
+
+
+def write(folder: Path, n: int, side: int) -> dict:
+    """Write a page of so many images, in a process of its own; seconds, size and peak memory."""
+    rng = np.random.default_rng(0)
+    stored = np.memmap(folder / "thumbnails", "uint8", "r", shape=(n, side, side, 3))
+    group, confidence = rng.integers(0, 20, n), rng.uniform(0.3, 1, n)
+    table = pd.DataFrame(
+        {
+            "file": [f"photos/{i // 1000:03d}/image {i:06d}.jpg" for i in range(n)],
+            "group": [f"group {g}" for g in group],
+            "confidence": confidence,
+            "unsure": confidence < 0.4,
+            "duplicate_of": "",
+            "problem": "",
+        }
+    )
+    places = rng.normal(size=(20, 2))[group] * 5 + rng.normal(size=(n, 2))
+    process, done = psutil.Process(), threading.Event()
+    before = peak = _private(process)
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.02):
+            peak = max(peak, _private(process))
+
+    (watcher := threading.Thread(target=watch)).start()
+    start = time.perf_counter()
+    page = report.gallery(folder / "gallery.html", table, stored, places, progress=False)
+    seconds = time.perf_counter() - start
+    done.set()
+    watcher.join()
+    return {
+        "images": n,
+        "thumbnail_pixels": side,
+        "page_mb": round(page.stat().st_size / 1e6, 1),
+        "write_seconds": round(seconds, 1),
+        "write_memory_mb": round((peak - before) / 1e6),
+    }
+
+
+def _private(process: psutil.Process) -> int:
+    """Memory of the process without the pages of files that it maps."""
+    memory = process.memory_info()
+    return memory.rss - getattr(memory, "shared", 0)
+
+
+def load(page: Page, address: str) -> float:
+    """Seconds until the first thumbnail is decoded and drawn."""
+    start = time.perf_counter()
+    page.goto(address, wait_until="commit")
+    first = page.locator("#groups img").first
+    first.evaluate("i => i.decode()", timeout=120_000)
+    first.evaluate("() => new Promise(requestAnimationFrame)")
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure pages of each size; print and record."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--images", type=int, nargs="*", default=[1_000, 5_000, 100_000])
+    browser = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+    if not browser:
+        parser.error("needs Chromium")
+    photos, rows = datasets.load("cifar10", limit=5000, progress=False)[0].images, []
+    for n in parser.parse_args().images:
+        with tempfile.TemporaryDirectory() as folder, sync_playwright() as player:
+            side = 64 if n <= report.MANY else 32
+            store(Path(folder, "thumbnails"), n, side, photos)
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+                row = fresh.submit(write, Path(folder), n, side).result()
+            chromium = player.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+            page = chromium.new_page(viewport={"width": 1280, "height": 1000}, offline=True)
+            address = Path(folder, "gallery.html").as_uri()
+            times = [load(page, address) for _ in range(LOADS)]
+            row["load_seconds"] = round(statistics.median(times), 2)
+            row["load_seconds_worst"] = round(max(times), 2)
+            chromium.close()
+        rows.append(row)
+        print(row, flush=True)
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,590 @@
+"""The page that `report.gallery` writes, used in a real browser: with mouse, keys and finger."""
+
+import re
+import shutil
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tfl_helpers import report
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not BROWSER, reason="needs Chromium"),
+]
+ODD_NAMES = [
+    "<img src=x onerror=document.title='run'>.jpg",
+    "</script><script>document.title='run'</script>.jpg",
+    "javascript:document.title='run'",
+    "'\"><svg onload=document.title='run'>",
+    "a\nb,\"c\"\t'd'.jpg",
+    "=1+1.jpg",
+    "\udcff\\udcff.jpg",
+    "gpj.\u202eexe \u200f\u05e9\u05dc\u05d5\u05dd.jpg",
+    "x" * 250,
+]
+CONTRAST = """() => {
+  const parts = (c) => (c.match(/[\\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
+  const light = (c) => c.slice(0, 3).map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = parts(getComputedStyle(e).backgroundColor);
+      if ((c[3] ?? 1) > 0) return c;
+    }
+    return matchMedia("(prefers-color-scheme: dark)").matches ? [18, 18, 18] : [255, 255, 255];
+  };
+  return [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && !e.disabled
+    && (e.matches("input") || [...e.childNodes].some((c) => c.nodeType === 3 && c.data.trim())))
+    .map((e) => {
+      const [a, b] = [light(parts(getComputedStyle(e).color)), light(behind(e))];
+      return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.outerHTML.slice(0, 80)];
+    });
+}"""
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def a_table(n=90, names=("ants", "bees", "cats"), problems=2):
+    """Rows in turn of each group, ever less certain; every tenth is unsure; problems at the end."""
+    rows = [
+        (
+            f"set/{names[i % len(names)]} {i:04d}.jpg",
+            names[i % len(names)],
+            1 - i / n / 2,
+            i % 10 == 9,
+        )
+        for i in range(n)
+    ]
+    rows += [(f"bad {i}.jpg", "", np.nan, False) for i in range(problems)]
+    table = pd.DataFrame(rows, columns=["file", "group", "confidence", "unsure"])
+    table["duplicate_of"] = ""
+    table["problem"] = ["zero bytes" if group == "" else "" for group in table["group"]]
+    return table.astype({"file": object, "group": object, "problem": object})
+
+
+def pictures(table, side=64):
+    shades = np.random.default_rng(0).integers(60, 256, (len(table), 1, 1, 3), "uint8")
+    return np.broadcast_to(shades[table["group"] != ""], (sum(table["group"] != ""), side, side, 3))
+
+
+def places(table):
+    """Each group on its own side of the map, in rows with gaps that a mouse can hit."""
+    codes = pd.factorize(table["group"][table["group"] != ""])[0]
+    order = pd.Series(codes).groupby(codes).cumcount().to_numpy()
+    return np.stack([codes * 10 + order % 6, order // 6], 1).astype(float)
+
+
+@pytest.fixture
+def show(chromium, tmp_path):
+    """Write a page of a table and open it; whatever it loads or complains of fails the test."""
+    contexts, wrong = [], []
+
+    def opened(table=None, *, write=None, ready=True, storage=True, **options):
+        table = a_table() if table is None else table
+        path = tmp_path / "gallery.html"
+        report.gallery(
+            path, table, pictures(table), places(table), **{"progress": False} | (write or {})
+        )
+        context = chromium.new_context(
+            **{"viewport": {"width": 1280, "height": 1000}, "offline": True} | options
+        )
+        contexts.append(context)
+        if not storage:
+            context.add_init_script(
+                "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no') }})"
+            )
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on(
+            "request",
+            lambda asked: (
+                None
+                if asked.url.split(":")[0] in ("data", "blob") or asked.url == path.as_uri()
+                else wrong.append(asked.url)
+            ),
+        )
+        page.goto(path.as_uri())
+        if ready:
+            page.wait_for_selector("[data-ready]", state="attached")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def group(page, name):
+    return page.get_by_role("region", name=name, exact=True)
+
+
+def images(page, name, kind="sure"):
+    return group(page, name).locator(f".{kind} img")
+
+
+def said(page):
+    return page.get_by_role("status").inner_text()
+
+
+def alts(locator):
+    return locator.evaluate_all("all => all.map(i => i.alt)")
+
+
+def export(page, tmp_path, before):
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Export CSV").click()
+    assert started.value.suggested_filename == "groups_corrected.csv"
+    started.value.save_as(tmp_path / "groups_corrected.csv")
+    return report.read_corrections(tmp_path / "groups_corrected.csv", before)
+
+
+def hover(page, i):
+    """Put the mouse on an image's point of the map."""
+    page.locator("#canvas").scroll_into_view_if_needed()
+    x, y = page.evaluate(
+        "i => { const [x, y] = onScreen(i), b = plane.getBoundingClientRect();"
+        " return [b.left + x, b.top + y]; }",
+        i,
+    )
+    page.mouse.move(x, y)
+    return x, y
+
+
+def test_groups_are_rows_with_the_most_certain_first_and_the_unsure_apart(show):
+    page = show(write={"title": "Holiday <photos>", "note": "Sorted & done"})
+    assert page.get_by_role("heading", level=1).inner_text() == "Holiday <photos>"
+    assert page.locator("header > p").inner_text() == "Sorted & done"
+    counts = page.locator("#counts li").all_inner_texts()
+    assert counts == ["90 images", "3 groups", "9 unsure", "2 files with a problem"]
+    for name in ("ants", "bees", "cats"):
+        assert group(page, name).get_by_role("textbox").input_value() == name
+        assert "30 images" in group(page, name).inner_text()
+        sure, unsure = alts(images(page, name)), alts(images(page, name, "unsure"))
+        assert len(sure) == 27 and len(unsure) == 3
+        assert sure == sorted(sure) and unsure == sorted(unsure)  # ever less certain
+        assert all(re.fullmatch(rf"set/{name} \d+\.jpg, \d+ % sure", alt) for alt in sure)
+        assert all(alt.endswith(", unsure") for alt in unsure)
+    loaded = page.locator("#groups img").evaluate_all("all => all.map(i => i.naturalWidth)")
+    assert loaded == [64] * 90
+    problems = page.get_by_role("region", name="2 files with a problem")
+    assert problems.locator("li").all_inner_texts() == [f"bad {i}.jpg: zero bytes" for i in (0, 1)]
+
+
+def test_hovering_over_the_map_or_a_thumbnail_shows_the_image(show):
+    page = show()
+    card = page.locator("#card")
+    assert card.is_hidden()
+    for i in (0, 1, 29):
+        hover(page, i)
+        name = ("ants", "bees", "cats")[i % 3]
+        expected = [f"set/{name} {i:04d}.jpg", name, f"{round(100 - i / 1.8)} % sure"]
+        assert card.inner_text().split("\n")[:3] == [
+            *expected[:2],
+            expected[2] + (", unsure" if i % 10 == 9 else ""),
+        ]
+        assert card.locator("img").evaluate("i => i.naturalWidth") == 64
+    x, y = hover(page, 0)
+    page.mouse.move(x, y - 150)  # nothing is there
+    assert card.is_hidden()
+    images(page, "cats").nth(3).hover()
+    assert card.is_visible() and "set/cats 0011.jpg" in card.inner_text()
+
+
+def test_the_map_works_with_keys_alone(show):
+    page = show()
+    page.locator("#canvas").focus()
+    page.keyboard.press("ArrowRight")
+    first = said(page)
+    assert re.fullmatch(r"set/\w+ \d+\.jpg, \d+ % sure(, unsure)?, in “\w+”\.", first)
+    page.keyboard.press("ArrowRight")
+    assert said(page) != first and page.locator("#card").is_visible()
+    name = re.match("[^,]+", said(page))[0]
+    page.keyboard.press("Enter")  # shows it in its group, the first of its row
+    assert page.evaluate("document.activeElement.querySelector('img').alt").startswith(name)
+    assert alts(page.locator("[aria-selected=true] img"))[0].startswith(name)
+    page.locator("#canvas").focus()
+    for key in ("+", "+", "-", "ArrowLeft", " ", "0"):
+        page.keyboard.press(key)
+    assert page.evaluate("view.zoom") == 1 and page.evaluate("selected.size") == 2
+    page.keyboard.press("m")
+    assert page.get_by_role("dialog").is_visible()
+
+
+def test_the_map_can_be_zoomed_and_dragged_and_clicked(show):
+    page = show()
+    x, y = hover(page, 40)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -100)
+    page.keyboard.up("Control")
+    assert page.evaluate("view.zoom") > 1
+    moved = page.evaluate("onScreen(40)")
+    page.mouse.move(x, y + 5)
+    page.mouse.down()
+    page.mouse.move(x + 40, y + 35, steps=4)
+    page.mouse.up()
+    now = page.evaluate("onScreen(40)")
+    assert np.subtract(now, moved) == pytest.approx([40, 30], abs=3)
+    hover(page, 40)
+    page.mouse.click(*hover(page, 40))
+    assert alts(page.locator("[aria-selected=true] img")) == ["set/bees 0040.jpg, 78 % sure"]
+    page.mouse.dblclick(*hover(page, 41))
+    assert page.evaluate("document.activeElement.image") == 41
+
+
+def test_renaming(show, tmp_path):
+    table = a_table()
+    page = show(table)
+    box = group(page, "ants").get_by_role("textbox")
+    box.fill("wasps")
+    box.press("Escape")
+    assert group(page, "ants").get_by_role("textbox").input_value() == "ants"
+    box.fill("  ")
+    box.press("Enter")
+    assert said(page) == "A group needs a name: nothing was changed."
+    assert export(page, tmp_path, table)["corrected"].tolist() == [""] * len(table)
+    group(page, "ants").get_by_role("textbox").fill(' =fire \u202e ants, "red" ')
+    page.keyboard.press("Enter")
+    name = '=fire ants, "red"'
+    assert said(page) == f"“ants” is now “{name}”."
+    assert name in page.locator("#legend").inner_text()
+    read = export(page, tmp_path, table)
+    was_ants = table["group"] == "ants"
+    assert set(read["group"][was_ants]) == {name} and set(read["corrected"][was_ants]) == {
+        "renamed"
+    }
+    rest = ["file", "confidence", "unsure", "duplicate_of", "problem"]
+    pd.testing.assert_frame_equal(read[rest], table[rest].astype({"duplicate_of": object}))
+    assert read[~was_ants]["group"].tolist() == table[~was_ants]["group"].tolist()
+
+
+def test_the_name_of_another_group_joins_the_two_and_undo_parts_them(show, tmp_path):
+    table = a_table()
+    page = show(table)
+    group(page, "ants").get_by_role("textbox").fill("cats")
+    page.keyboard.press("Enter")
+    assert said(page) == "“ants” joined “cats”: 30 images. Undo takes it back."
+    assert group(page, "ants").count() == 0 and "60 images" in group(page, "cats").inner_text()
+    read = export(page, tmp_path, table)
+    assert read["group"].value_counts().to_dict() == {"cats": 60, "bees": 30, "": 2}
+    assert (read["corrected"] == "renamed").sum() == 30
+    page.get_by_role("button", name="Undo").click()
+    assert "30 images" in group(page, "ants").inner_text()
+    assert (export(page, tmp_path, table)["corrected"] == "").all()
+
+
+def test_moving_with_the_mouse(show, tmp_path):
+    table = a_table()
+    page = show(table)
+    assert page.get_by_role("button", name="Move to…").is_disabled()
+    ants = group(page, "ants").locator(".sure [role=option]")
+    ants.nth(1).click()
+    ants.nth(4).click(modifiers=["Shift"])
+    group(page, "bees").locator(".unsure [role=option]").nth(0).click(modifiers=["Control"])
+    ants.nth(2).click(modifiers=["Control"])
+    assert said(page) == "4 images selected."
+    chosen = [re.match("[^,]+", alt)[0] for alt in alts(page.locator("[aria-selected=true] img"))]
+    page.get_by_role("button", name="Move to…").click()
+    assert page.get_by_role("heading", name="Move 4 images to").is_visible()
+    assert page.locator("#choices button").all_inner_texts() == ["ants", "bees", "cats"]
+    page.locator("#target").fill("AT")
+    assert page.locator("#choices button").all_inner_texts() == ["cats"]
+    page.locator("#choices button").click()
+    assert said(page) == "4 images moved to “cats”."
+    assert "34 images" in group(page, "cats").inner_text()
+    first = alts(images(page, "cats"))[:4]  # one's own word comes first, and is no longer unsure
+    assert all(alt.endswith(", your word") for alt in first)
+    assert sorted(re.match("[^,]+", alt)[0] for alt in first) == sorted(chosen)
+    ants.nth(0).click()
+    page.get_by_role("button", name="Is right").click()
+    read = export(page, tmp_path, table).set_index("file")
+    assert set(read["group"][chosen]) == {"cats"} and not read["unsure"][chosen].any()
+    assert set(read["corrected"][chosen]) == {"moved"}
+    assert read.index[read["corrected"] == "confirmed"].tolist() == ["set/ants 0000.jpg"]
+    assert (read["corrected"] == "").sum() == len(table) - 5
+    group(page, "ants").get_by_role("button", name="Select all").click()
+    assert said(page) == "27 images selected."
+
+
+def test_everything_with_keys_alone(show, tmp_path):
+    table = a_table()
+    page = show(table)
+    group(page, "bees").get_by_role("button", name="Select all").focus()
+    page.keyboard.press("Tab")
+    here = "document.activeElement.querySelector('img').alt"
+    assert page.evaluate(here).startswith("set/bees 0001")
+    option = group(page, "bees").get_by_role("option", name="set/bees 0004.jpg, 98 % sure")
+    assert option.count() == 1  # what a screen reader says of it
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
+    assert float(outline[:-2]) >= 3
+    page.keyboard.press("ArrowRight")
+    assert alts(page.locator("[aria-selected=true] img")) == ["set/bees 0004.jpg, 98 % sure"]
+    page.keyboard.press("ArrowDown")
+    row = page.evaluate("Math.round(document.activeElement.getBoundingClientRect().left)")
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("Math.round(document.activeElement.getBoundingClientRect().left)") == row
+    assert page.evaluate(here).startswith("set/bees 0004")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    assert page.evaluate("selected.size") == 3
+    page.keyboard.press("m")
+    page.keyboard.type("hornets")
+    assert page.get_by_role("button", name="Move to a new group").is_enabled()
+    page.keyboard.press("Enter")
+    assert said(page) == "3 images moved to “hornets”."
+    assert page.evaluate(here).startswith("set/bees 0013")  # the focus is on what came next
+    page.keyboard.press("Home")
+    page.keyboard.press("c")
+    assert said(page) == "1 image confirmed."
+    page.keyboard.press("End")
+    page.keyboard.press("Tab")  # the unsure ones have a stop of their own
+    assert page.evaluate("document.activeElement.parentNode.ariaLabel") == "bees, unsure"
+    page.keyboard.press("Control+a")
+    assert page.evaluate("selected.size") == 3
+    page.keyboard.press("Space")
+    assert page.evaluate("selected.size") == 2
+    page.keyboard.press("Escape")
+    assert said(page) == "Nothing is selected."
+    read = export(page, tmp_path, table)
+    assert read["file"][read["group"] == "hornets"].tolist() == [
+        f"set/bees {i:04d}.jpg" for i in (4, 7, 10)
+    ]
+    group(page, "hornets").get_by_role("option").nth(1).click()
+    for _ in range(2):
+        page.keyboard.press("Control+z")
+    assert page.evaluate(here).startswith("set/bees 0007")  # back in its group, and still focused
+    assert (export(page, tmp_path, table)["corrected"] == "").all()
+
+
+def test_corrections_outlive_a_closed_tab_and_leaving_warns(show, tmp_path):
+    table = a_table()
+    page = show(table)
+    page.locator("#groups [role=option]").nth(0).click()
+    page.keyboard.press("m")
+    page.keyboard.type("new")
+    page.keyboard.press("Enter")
+    group(page, "cats").get_by_role("textbox").fill("lions")
+    page.keyboard.press("Enter")
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.reload()
+    page.wait_for_selector("[data-ready]", state="attached")
+    assert asked == ["beforeunload"] and said(page).startswith("Your earlier corrections are back")
+    read = export(page, tmp_path, table)
+    assert read["corrected"].value_counts().to_dict() == {"": 61, "renamed": 30, "moved": 1}
+    assert set(read["group"]) == {"ants", "bees", "lions", "new", ""}
+    page.reload()  # exported: nothing to warn of
+    page.wait_for_selector("[data-ready]", state="attached")
+    assert asked == ["beforeunload"]
+    page.get_by_role("button", name="Start over").click()
+    assert group(page, "cats").is_visible() and page.locator("#reset").is_hidden()
+    assert (export(page, tmp_path, table)["corrected"] == "").all()
+    page.get_by_role("button", name="Undo").click()
+    assert group(page, "lions").is_visible()
+
+
+def test_what_an_earlier_round_decided_stays(show, tmp_path):
+    table = a_table()
+    table["corrected"] = pd.Series(["moved", "confirmed", "renamed"] * 2 + [""] * 86, dtype=object)
+    page = show(table)
+    assert "6 corrected by you" in page.locator("#counts").inner_text()
+    assert alts(images(page, "ants"))[0] == "set/ants 0000.jpg, 100 % sure, your word"
+    assert export(page, tmp_path, table)["corrected"].tolist() == table["corrected"].tolist()
+    group(page, "ants").get_by_role("textbox").fill("wasps")
+    page.keyboard.press("Enter")
+    page.locator("#canvas").focus()
+    page.evaluate("select([1])")
+    page.keyboard.press("m")
+    page.keyboard.type("cats")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "canvas"
+    read = export(page, tmp_path, table)["corrected"].tolist()
+    assert read[:7] == ["moved", "moved", "renamed", "moved", "confirmed", "renamed", "renamed"]
+
+
+def test_a_browser_that_keeps_nothing_says_so_and_works(show, tmp_path):
+    table = a_table()
+    page = show(table, storage=False)
+    group(page, "cats").get_by_role("textbox").fill("lions")
+    page.keyboard.press("Enter")
+    assert "Not kept in this browser" in said(page)
+    assert (export(page, tmp_path, table)["group"] == "lions").sum() == 30
+
+
+def test_odd_names_are_text_and_come_back_the_same(show, tmp_path):
+    n = len(ODD_NAMES)
+    names = [f"{'y' * 120} {name}" if len(name) < 9 else name for name in ODD_NAMES]
+    table = a_table(n, problems=n)
+    table["file"] = pd.Series([*ODD_NAMES, *(f"bad/{name}" for name in ODD_NAMES)], dtype=object)
+    table["group"] = pd.Series([*names, *[""] * n], dtype=object)
+    table["duplicate_of"] = pd.Series([*[""] * n, *ODD_NAMES], dtype=object)
+    table["problem"] = pd.Series([*[""] * n, *ODD_NAMES], dtype=object)
+    page = show(table, write={"title": ODD_NAMES[1], "note": ODD_NAMES[0]})
+    elements = page.evaluate("document.querySelectorAll('script:not([type])').length")
+    assert elements == 1 and page.title() == ODD_NAMES[1]
+    hover(page, 0)
+    assert ODD_NAMES[0] in page.locator("#card").inner_text()
+    page.locator("#groups [role=option]").nth(0).click()
+    page.keyboard.press("m")
+    page.keyboard.press("Escape")
+    assert page.locator("#groups [onerror], #groups svg[onload], #groups img[src='x']").count() == 0
+    assert page.locator("#problems li b").all_inner_texts()[0] == f"bad/{ODD_NAMES[0]}"
+    read = export(page, tmp_path, table)
+    pd.testing.assert_frame_equal(read.drop(columns="corrected"), table)
+
+
+def test_search_and_unsure_only_and_show_more(show):
+    page = show(a_table(600))
+    assert page.locator(".sure [role=option]").count() < 200
+    more = group(page, "ants").get_by_role("button", name=re.compile("^Show 120 more of"))
+    before = images(page, "ants").count()
+    more.click()
+    assert images(page, "ants").count() == before + 120
+    assert page.evaluate("document.activeElement.matches('[role=option]')")
+    page.locator("#search").fill("BEES 0001")
+    group(page, "ants").wait_for(state="hidden")
+    assert "1 of 200 images" in group(page, "bees").inner_text()
+    page.locator("#search").fill("no such thing")
+    page.get_by_text("No image matches “no such thing”.").wait_for()
+    page.locator("#search").fill("")
+    page.get_by_label("Unsure only").check()
+    images(page, "cats").nth(0).wait_for(state="detached")
+    assert "20 of 200 images" in group(page, "cats").inner_text()
+    group(page, "cats").get_by_role("option").nth(0).click()
+    page.keyboard.press("c")  # what was confirmed leaves, and the next is at hand
+    assert "19 of 200 images" in group(page, "cats").inner_text()
+    assert page.evaluate("document.activeElement.matches('[role=option]')")
+
+
+def test_on_a_phone_with_a_finger(show, tmp_path):
+    table = a_table(problems=4)
+    table.loc[[0, 91], "file"] = ["w" * 250 + ".jpg", "v" * 250]
+    table.loc[table["group"] == "cats", "group"] = "c" * 200
+    page = show(table, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    for _ in range(12):
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        page.mouse.wheel(0, 600)
+        page.wait_for_timeout(50)
+    clipped = page.evaluate(
+        "[...document.querySelectorAll('body *')].filter((e) => e.checkVisibility() && "
+        "e.getBoundingClientRect().right > 391).length"
+    )
+    assert clipped == 0
+    for i in (0, 1):
+        page.locator("#groups [role=option]").nth(i).tap()
+    assert said(page) == "2 images selected."
+    page.get_by_role("button", name="Move to…").tap()
+    sizes = page.locator("dialog button, #tools button").evaluate_all(
+        "all => all.filter((b) => b.checkVisibility()).map((b) => b.offsetHeight)"
+    )
+    assert min(sizes) >= 30
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.locator("#choices button", has_text="bees").tap()
+    assert (export(page, tmp_path, table)["corrected"] == "moved").sum() == 2
+    page.locator("#canvas").scroll_into_view_if_needed()
+    spot = page.locator("#canvas").bounding_box()
+    x, y = page.evaluate("onScreen(4)")
+    page.touchscreen.tap(spot["x"] + x, spot["y"] + y)
+    assert "set/bees 0004.jpg" in page.locator("#card").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_in_light_and_dark(show, scheme):
+    page = show(color_scheme=scheme)
+    page.locator("summary").click()
+    page.locator("#groups [role=option]").nth(0).click()
+    images(page, "ants").nth(2).hover()
+    checked = page.evaluate(CONTRAST)
+    page.keyboard.press("m")
+    checked += page.evaluate(CONTRAST)
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    assert dark == (scheme == "dark") and len(checked) > 50
+    assert min(checked)[0] >= 4.5, min(checked)
+
+
+def test_colours_of_groups_stand_out_and_no_two_look_alike(show):
+    page = show()
+    looks = page.evaluate("[...Array(112).keys()].map((g) => [colour(g), shape(g)])")
+    assert len({tuple(look) for look in looks}) == 112
+    light = page.evaluate("[...Array(112).keys()].map(colour)")
+
+    def luminance(colour):
+        parts = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    ratio = [(luminance(c) + 0.05) / (luminance("#14171a") + 0.05) for c in light]
+    assert min(ratio) >= 3
+
+
+def test_no_motion_where_it_is_not_wanted(show):
+    how = "getComputedStyle(document.documentElement).scrollBehavior"
+    assert show(reduced_motion="reduce").evaluate(how) == "auto"
+    assert show(reduced_motion="no-preference").evaluate(how) == "smooth"
+
+
+def test_problems_alone_and_no_script(show):
+    page = show(a_table(0, problems=130))
+    assert page.locator("#map").is_hidden() and said(page) == "There are no images to show."
+    assert page.locator("#problems li").count() == 100
+    page.get_by_role("button", name="Show 30 more").click()
+    assert page.locator("#problems li").count() == 130
+    page = show(ready=False, java_script_enabled=False)
+    assert "needs JavaScript" in page.locator("body").inner_text()
+
+
+def seconds_to_load(page):
+    """Until the first thumbnail of the first row is decoded and drawn."""
+    start = time.perf_counter()
+    page.reload(wait_until="commit")
+    first = page.locator("#groups img").first
+    assert first.evaluate("i => i.decode().then(() => i.naturalWidth)") > 0
+    first.evaluate("() => new Promise(requestAnimationFrame)")
+    return time.perf_counter() - start
+
+
+@pytest.mark.slow
+def test_five_thousand_images_load_within_two_seconds(show):
+    noise = np.random.default_rng(0).integers(0, 256, (50, 16, 16, 3), "uint8")
+    table = a_table(5000, [f"group {i}" for i in range(10)])
+    page = show(table)
+    report.gallery(
+        page.url.removeprefix("file://"),
+        table,
+        noise[np.arange(5000) % 50].repeat(4, 1).repeat(4, 2),  # heavier than photos are
+        places(table),
+        progress=False,
+    )
+    assert np.median([seconds_to_load(page) for _ in range(5)]) < 2
+    page.mouse.move(*hover(page, 4321))
+    assert page.locator("#card img").evaluate("i => i.naturalWidth") == 64
+
+
+@pytest.mark.slow
+def test_very_many_images_stay_usable(show, tmp_path):
+    table = a_table(report.MANY * 2, [f"group {i}" for i in range(300)])
+    page = show(table)
+    assert page.evaluate("document.querySelectorAll('*').length") < 8000
+    assert seconds_to_load(page) < 10
+    took = page.evaluate(
+        "() => { const start = performance.now(); select(images.slice(0, 9000)); moveTo('all');"
+        " paint(); return performance.now() - start; }"
+    )
+    assert took < 3000
+    assert said(page) == "9,000 images moved to “all”."
+    read = export(page, tmp_path, table)
+    assert (read["corrected"] == "moved").sum() == 9000
