@@ -193,6 +193,7 @@ def gallery(
     thumbnails: np.ndarray,
     places: np.ndarray | None = None,
     *,
+    typical: np.ndarray | None = None,
     title: str = "Sorted images",
     note: str = "",
     progress: bool = True,
@@ -212,6 +213,8 @@ def gallery(
     places : array of float (m, 2) or None
         Where each of them is on the map, x to the right and y up; None shows no map. What is not
         finite is left off the map.
+    typical : array of float (m,) or None
+        The larger, the earlier an image stands in its group; by default its confidence.
     title, note : str
         The heading, and a sentence below it.
     progress : bool
@@ -232,8 +235,8 @@ def gallery(
     Notes
     -----
     The page needs no network and may load nothing (content security policy). Within a group the
-    most certain images come first. Up to 20,000 images it shows 64 x 64 pixels, above that
-    32 x 32, of at most 100,000 images: the most certain and the unsure of each group. What is
+    most typical images come first. Up to 20,000 images it shows 64 x 64 pixels, above that
+    32 x 32, of at most 100,000 images: the most typical and the unsure of each group. What is
     corrected in it, the page exports as `groups_corrected.csv`, for `read_corrections`.
     Taught in notebook 07.
     """
@@ -253,6 +256,11 @@ def gallery(
         )
     if places is not None and np.shape(places) != (len(thumbnails), 2):
         raise ValueError(f"places are ({len(thumbnails)}, 2), not {np.shape(places)}")
+    if typical is None:
+        typical = table["confidence"][shown].fillna(-1)
+    if len(typical) != len(thumbnails):
+        raise ValueError(f"typical has {len(typical)} values for {len(thumbnails)} images")
+    order = np.argsort(-np.asarray(typical), kind="stable")
 
     files, problems, duplicates = (
         [_guard(_plain(text), name) for text in table[name]]
@@ -270,10 +278,11 @@ def gallery(
         "duplicates": {i: text for i, text in enumerate(duplicates) if text},
         "corrected": {i: text for i, text in enumerate(table["corrected"]) if text},
         "places": None if places is None else _positions(places).ravel().tolist(),
+        "order": np.flatnonzero(shown)[order].tolist(),
         "block": BLOCK,
     }
     data["key"] = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]
-    with_picture = _pictured(table[shown])
+    with_picture = _pictured(table[shown], order)
     data["pictures"] = int(with_picture.sum())
 
     template = resources.files("tfl_helpers").joinpath("data/gallery.html").read_text("utf-8")
@@ -319,10 +328,9 @@ def _write_pictures(
             shown.update(len(lines))
 
 
-def _pictured(table: pd.DataFrame, most: int | None = None) -> np.ndarray:
+def _pictured(table: pd.DataFrame, order: np.ndarray, most: int | None = None) -> np.ndarray:
     """Which images get a thumbnail (bool): from each group as many as there is room for."""
     most = MOST if most is None else most
-    order = np.argsort(-table["confidence"].fillna(-1).to_numpy(), kind="stable")
     rank = table.iloc[order].groupby(["group", "unsure"]).cumcount().to_numpy()
     chosen = np.zeros(len(table), bool)
     chosen[order[np.argsort(rank, kind="stable")][:most]] = True

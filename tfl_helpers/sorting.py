@@ -296,6 +296,15 @@ class _Found:
     def labels(self) -> np.ndarray:
         return self.p.argmax(1)
 
+    def typical(self) -> np.ndarray:
+        """How near each image is to the middle of its group (n,): its prototypes are nearest."""
+        result = np.zeros(len(self.z))
+        for group in np.unique(self.labels):
+            inside = self.z[self.labels == group]
+            centre = inside.mean(0)
+            result[self.labels == group] = inside @ centre / np.linalg.norm(centre).clip(1e-9)
+        return np.where(self.unsure, result - 2, result)
+
 
 class _Clock:
     def __init__(self) -> None:
@@ -795,14 +804,15 @@ def _write_gallery(
     seed: int,
     progress: bool,
 ) -> None:
-    places, has = None, table["group"] != ""
-    laid = _places(found.z, seed) if found else None
-    if laid is not None:
-        at = {name: i for i, name in enumerate(used)}
+    has, laid, about = table["group"] != "", None, {}
+    if found:
+        place = {name: i for i, name in enumerate(used)}
         first = np.where(table["duplicate_of"] == "", table["file"], table["duplicate_of"])
-        places = laid[[at[name] for name in first[has]]]
+        at = [place[name] for name in first[has]]
+        laid, about = _places(found.z, seed), {"typical": found.typical()[at]}
     pictures, title = store.pictures(table["file"][has]), folder.resolve().name
-    report.gallery(path, table, pictures, places, title=title, progress=progress)
+    places = None if laid is None else laid[at]
+    report.gallery(path, table, pictures, places, title=title, progress=progress, **about)
 
 
 def _arrange(folder: Path, target: Path, table: pd.DataFrame, how: str, progress: bool) -> None:
