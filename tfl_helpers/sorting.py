@@ -44,11 +44,11 @@ STORE = "work.sqlite"  # what is known of each file
 RESULTS = ("groups.csv", "gallery.html", "model.keras", "summary.json")
 BLOCK = 256  # files read between two saves: a kill loses at most these
 THUMBNAIL = 64  # pixels
-MOST_FITTED = 50_000  # images that groups are found in; more follow by the vote of these
+MOST_FITTED = 20_000  # images that groups are found in; more follow by the vote of these
 MOST_GUESSED, MOST_GROUPS = 3_000, 20  # images and groups that the number of groups is guessed with
 MOST_PLACED = 10_000  # images that UMAP lays out; more are placed beside their neighbours
-SHOWN = 24  # most typical images of a group: left in place, they count as confirmed
-MOST_AXES = 64  # principal axes that the map is made from
+MOST_AXES = 64  # principal axes for the map and for `follow`
+PART = 10_000  # rows at a time, where a copy of all would cost much memory
 JOINING, MOST_TURNS = 8, 8  # see follow
 TRUST = 30  # times that an image counts of which a person said where it belongs
 SURE = 2 / 3  # share of votes below which an image is unsure, as in NeighbourClustering
@@ -79,7 +79,8 @@ def sort_folder(
         date. Not inside `folder`.
     groups : int or "auto", optional
         Number of groups. By default the number an earlier run had, else "auto": it is guessed,
-        and the summary says what else is plausible.
+        and the summary says what else is plausible. Once corrected, the groups are those of the
+        corrections.
     backbone : str
         See `backbones.names`: "MobileNetV2" for photos, "letters" for drawn characters, which
         needs no download.
@@ -145,20 +146,30 @@ def sort_folder(
         whole = all((out / name).is_file() for name in RESULTS)
         if whole and not asked_anew and state == store.fact("state"):
             return json.loads((out / "summary.json").read_text(encoding="utf-8"))
-        looked = cleaning.report(names, rows)
-        used = [name for name, keep in zip(names, looked["keep"], strict=True) if keep]
         clock.stop("reading")
-        found = _group(store, network.name, used, groups, seed) if used else None
-        table, estimate = _joined(looked, used, found, store), None
-        if known is not None:
-            given, estimate = _take_names(table, known)
-            table = _renamed(table, found, given)
-        clock.stop("grouping")
-        report.write_table(table, out / "groups.csv")
-        _write_gallery(out / "gallery.html", store, table, used, found, folder, seed, progress)
-        if found is not None:
-            with _replaced(out / "model.keras") as part:
-                selflabel.classifier(network, found.z, found.p, seed=seed).save(part)
+        steps = ["looking for copies", "finding groups", "drawing the page", "training the model"]
+        with bar(progress, steps, desc="sorting", unit="step") as shown:
+            done = iter(shown)  # each step is named while it lasts
+            shown.set_description(next(done))
+            looked = cleaning.report(names, rows)
+            used = [name for name, keep in zip(names, looked["keep"], strict=True) if keep]
+            shown.set_description(next(done))
+            found = _group(store, network.name, used, groups, seed) if used else None
+            table, estimate = _joined(looked, used, found, store), None
+            if known is not None:
+                given, estimate = _take_names(table, known)
+                table = _renamed(table, found, given)
+            clock.stop("grouping")
+            shown.set_description(next(done))
+            report.write_table(table, out / "groups.csv")
+            _write_gallery(out / "gallery.html", store, table, used, found, folder, seed, progress)
+            shown.set_description(next(done))
+            if found is not None:
+                some = np.random.default_rng(seed).permutation(len(used))[:MOST_FITTED]
+                model = selflabel.classifier(network, found.z[some], found.p[some], seed=seed)
+                with _replaced(out / "model.keras") as part:
+                    model.save(part)
+            next(done, None)
         if arrange is not None:
             _arrange(folder, out / "sorted", table, arrange, progress)
         clock.stop("writing")
@@ -197,7 +208,7 @@ def follow(
     corrected : np.ndarray, bool (n,)
         Of which images a person said where they belong.
     seed : int
-        Draws the images to learn from, where there are more than 50,000.
+        Draws the images to learn from, where there are more than 20,000.
 
     Returns
     -------
@@ -212,15 +223,13 @@ def follow(
     documents using EM. What it does for the images that nobody corrected: docs/results/sorting.json
     (thirty times, and eight that join, were chosen there). Taught in notebook 07.
     """
-    from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import normalize
 
     codes, names = pd.factorize(np.array(groups, object), sort=True)
     if len(names) == 1:
         return list(names), np.ones((len(z), 1))
-    axes = PCA(min(MOST_AXES, *z.shape), random_state=seed).fit_transform(z)
-    axes, said = normalize(axes, copy=False), codes[corrected]
+    axes, said = normalize(_axes(z, seed)), codes[corrected]
     free = np.flatnonzero(~corrected)
     for group in set(said) - set(codes[free]):
         for row in axes[corrected][said == group]:
@@ -567,7 +576,7 @@ def _read_new(
             features = iter(())
             if pixels:
                 forward = forward or compiled(network)
-                ready = batches(np.stack(pixels), channels=network.input_shape[-1])
+                ready = batches(np.stack(pixels), channels=network.input_shape[-1], batch_size=32)
                 features = iter(np.concatenate([forward(b)[0].numpy() for b in ready]))
             block = []
             for name, (about, row, image) in zip(part, seen, strict=True):
@@ -631,7 +640,9 @@ def _group(
         if groups > len(z):
             raise ValueError(f"{groups} groups are wanted of {len(z):,} images that can be used")
         method = clustering.NeighbourClustering(groups, random_state=seed).fit(z[some])
-        p, unsure = method.predict_proba(z), method.unsure(z)
+        parts = [z[start : start + PART] for start in range(0, len(z), PART)]
+        p = np.concatenate([method.predict_proba(part) for part in parts])
+        unsure = np.concatenate([method.unsure(part) for part in parts])
         p = p[:, np.argsort(-np.bincount(p.argmax(1), minlength=groups), kind="stable")]
         scores = {"stability": round(method.stability_, 3)}
         names = _names(p.argmax(1), p.shape[1], [earlier.get(name) for name in used])
@@ -775,14 +786,22 @@ def _renamed(table: pd.DataFrame, found: _Found | None, given: Mapping[str, str]
     return table.assign(group=[given.get(name, name) for name in table["group"]])
 
 
+def _axes(z: np.ndarray, seed: int) -> np.ndarray:
+    """Turn features to their loudest principal axes, found in some of them: (n, 64)."""
+    from sklearn.decomposition import PCA
+
+    some = np.random.default_rng(seed).permutation(len(z))[:MOST_PLACED]
+    axes = PCA(min(MOST_AXES, len(some), z.shape[1]), random_state=seed).fit(z[np.sort(some)])
+    return np.concatenate([axes.transform(z[i : i + PART]) for i in range(0, len(z), PART)])
+
+
 def _places(z: np.ndarray, seed: int) -> np.ndarray | None:
     """Where each image is on the map, x and y: float (n, 2)."""
-    from sklearn.decomposition import PCA
     from sklearn.neighbors import KNeighborsRegressor
 
     if len(z) < FEW:
         return None
-    rows = PCA(min(MOST_AXES, *z.shape), random_state=seed).fit_transform(z)
+    rows = _axes(z, seed)
     some = np.sort(np.random.default_rng(seed).permutation(len(z))[:MOST_PLACED])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a seed makes it slower
