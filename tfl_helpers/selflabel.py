@@ -389,9 +389,10 @@ def classifier(
     if len(z) != len(p) or not len(z):
         raise ValueError(f"{len(z):,} features, but probabilities of {len(p):,} images")
     head = _head(z, p.shape[1])
-    head.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy")
-    ready = tf.data.Dataset.from_tensor_slices((z, p)).shuffle(len(z), seed).batch(128)
-    head.fit(ready, epochs=int(np.clip(20_000 // len(z), 5, 50)), shuffle=False, verbose=0)
+    if p.shape[1] > 1:
+        head.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy")
+        ready = tf.data.Dataset.from_tensor_slices((z, p)).shuffle(len(z), seed).batch(128)
+        head.fit(ready, epochs=int(np.clip(20_000 // len(z), 5, 50)), shuffle=False, verbose=0)
     x = image = keras.Input((None, None, 3), name="image")
     x = keras.layers.Resizing(*_size(backbone), antialias=True, name="shrink")(x)
     if backbone.input_shape[-1] == 1:

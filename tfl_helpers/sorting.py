@@ -123,19 +123,14 @@ def sort_folder(
     (what was learned of each file; safe to delete, then computed anew). Each is replaced as a
     whole. Taught in notebook 07.
     """
-    clock = _Clock()
     folder, out = Path(folder).expanduser(), Path(out).expanduser()
     names = cleaning.list_files(folder)
     _check(folder, out, names, groups, arrange)
     known = None if examples is None else _read_examples(Path(examples), names)
-    fixed = None
-    if corrections is not None:
-        before = out / "groups.csv"
-        if not before.is_file():
-            raise ValueError(f"{out} holds no earlier result that {corrections} could correct")
-        fixed = report.read_corrections(corrections, report.read_table(before))
-    from tfl_helpers import backbones, selflabel  # TensorFlow: only now, as it takes a while
+    fixed = None if corrections is None else _read_corrections(corrections, out)
+    from tfl_helpers import backbones  # TensorFlow: only now, as it takes a while
 
+    start = time.perf_counter()
     network = backbones.load(backbone, size=size or _usual_size(backbone))
     with _Store.opened(out) as store:
         if fixed is not None:
@@ -146,35 +141,32 @@ def sort_folder(
         whole = all((out / name).is_file() for name in RESULTS)
         if whole and not asked_anew and state == store.fact("state"):
             return json.loads((out / "summary.json").read_text(encoding="utf-8"))
-        clock.stop("reading")
-        steps = ["looking for copies", "finding groups", "drawing the page", "training the model"]
-        with bar(progress, steps, desc="sorting", unit="step") as shown:
-            done = iter(shown)  # each step is named while it lasts
-            shown.set_description(next(done))
+        read, estimate = time.perf_counter(), None
+        with bar(progress, total=4, unit="step") as steps:
+            steps.set_description("looking for copies")
             looked = cleaning.report(names, rows)
             used = [name for name, keep in zip(names, looked["keep"], strict=True) if keep]
-            shown.set_description(next(done))
+            steps.update()
+            steps.set_description("finding groups")
             found = _group(store, network.name, used, groups, seed) if used else None
-            table, estimate = _joined(looked, used, found, store), None
+            table = _joined(looked, used, found, store)
             if known is not None:
                 given, estimate = _take_names(table, known)
                 table = _renamed(table, found, given)
-            clock.stop("grouping")
-            shown.set_description(next(done))
+            steps.update()
+            steps.set_description("drawing the page")
             report.write_table(table, out / "groups.csv")
             _write_gallery(out / "gallery.html", store, table, used, found, folder, seed, progress)
-            shown.set_description(next(done))
+            steps.update()
+            steps.set_description("training the model")
             if found is not None:
-                some = np.random.default_rng(seed).permutation(len(used))[:MOST_FITTED]
-                model = selflabel.classifier(network, found.z[some], found.p[some], seed=seed)
-                with _replaced(out / "model.keras") as part:
-                    model.save(part)
-            next(done, None)
+                _write_model(out / "model.keras", network, found, seed)
+            steps.update()
         if arrange is not None:
             _arrange(folder, out / "sorted", table, arrange, progress)
-        clock.stop("writing")
+        seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
         settings = {"backbone": network.name, "groups": groups, "seed": seed, "arrange": arrange}
-        summary = _summary(folder, settings, table, found, estimate, clock.seconds)
+        summary = _summary(folder, settings, table, found, estimate, seconds)
         with _replaced(out / "summary.json") as part:
             part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         if found is not None:
@@ -313,16 +305,6 @@ class _Found:
             centre = inside.mean(0)
             result[self.labels == group] = inside @ centre / np.linalg.norm(centre).clip(1e-9)
         return np.where(self.unsure, result - 2, result)
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def stop(self, step: str) -> None:
-        now = time.perf_counter()
-        self.seconds[step], self._last = round(now - self._last, 1), now
 
 
 class _Store:
@@ -737,6 +719,12 @@ def _read_examples(path: Path, names: Sequence[str]) -> dict[str, str]:
     return dict(zip(read["file"], read["name"], strict=True))
 
 
+def _read_corrections(path: str | Path, out: Path) -> pd.DataFrame:
+    if not (out / "groups.csv").is_file():
+        raise ValueError(f"{out} holds no earlier result that {path} could correct")
+    return report.read_corrections(path, report.read_table(out / "groups.csv"))
+
+
 def _take_names(
     table: pd.DataFrame, examples: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, Any]]:
@@ -834,6 +822,15 @@ def _write_gallery(
     report.gallery(path, table, pictures, places, title=title, progress=progress, **about)
 
 
+def _write_model(path: Path, network: "keras.Model", found: _Found, seed: int) -> None:
+    from tfl_helpers import selflabel
+
+    some = np.random.default_rng(seed).permutation(len(found.z))[:MOST_FITTED]
+    model = selflabel.classifier(network, found.z[some], found.p[some], seed=seed)
+    with _replaced(path) as part:
+        model.save(part)
+
+
 def _arrange(folder: Path, target: Path, table: pd.DataFrame, how: str, progress: bool) -> None:
     """Fill a folder per group; what an earlier run put there and is no longer right goes."""
     folders = _folder_names(sorted(set(table["group"]) - {""}))
@@ -910,7 +907,7 @@ def _summary(
         "suggestion": found.suggestion if found else None,
         "scores": found.scores if found else {},
         "estimate": estimate,
-        "seconds": seconds,
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
     }
 
 
