@@ -56,7 +56,9 @@ def test_names_and_suggestions_can_be_loaded():
     for data in [*datasets.CLASS_NAMES, "folder:somewhere"]:
         options = backbones.suggested(data)
         assert backbones.load(**options, weights=None).output_shape[1] in (256, 1280)
-        assert (options["name"] == "letters") == (data in ("digits", "mnist", "fashion_mnist"))
+        assert (options["name"] == "letters") == (
+            data in ("digits", "drawn_streets", "mnist", "fashion_mnist")
+        )
 
 
 @pytest.mark.parametrize("options, message", [

@@ -145,7 +145,7 @@ def test_offline_a_missing_set_names_three_ways_and_touches_nothing(name, monkey
         datasets.load(name)
     for part in ("TFL_DATA_DIR", "prefetch --out", "(3)", name):
         assert part in str(error.value)
-    assert ("TFL_OFFLINE unset" in str(error.value)) == (name != "pedestrians")
+    assert "TFL_OFFLINE unset" in str(error.value)
     monkeypatch.setenv("TFL_DATA_DIR", "/no/such/folder")
     with pytest.raises(DatasetMissingError, match="no such folder"):
         datasets.load(name)
@@ -154,7 +154,8 @@ def test_offline_a_missing_set_names_three_ways_and_touches_nothing(name, monkey
 def test_available_says_where(tmp_path, monkeypatch):
     table = datasets.available().set_index("data")
     assert table.found.to_dict() == {
-        **dict.fromkeys(datasets.CLASS_NAMES, False), "digits": True, "folder:PATH": True
+        **dict.fromkeys(datasets.CLASS_NAMES, False), "digits": True, "drawn_streets": True,
+        "folder:PATH": True
     }  # fmt: skip
     npz(tmp_path / "keras" / "datasets" / "mnist.npz")
     photos(tmp_path / "bundle" / "pedestrians", ["train/a/1.png"])
@@ -326,6 +327,6 @@ def test_copy_of_a_read_only_folder_can_be_changed(tmp_path, monkeypatch):
     after = datasets.load("cifar10", progress=False)
     for old, new in zip(before, after, strict=True):
         np.testing.assert_array_equal(old.images, new.images)
-    for name in ("digits", "imagenet"):
+    for name in ("digits", "drawn_streets", "imagenet"):
         with pytest.raises(ValueError, match="cannot be copied"):
             datasets.copy_to_bundle(name, tmp_path / "b")

@@ -62,8 +62,8 @@ def test_importing_the_package_is_quick_and_loads_no_tensorflow():
 
 # Public only because other modules of the package use them.
 INSIDE = {"bar", "download", "offline", "keras_home", "weights_file"}
-ORDER = ["datasets", "cleaning", "backbones", "features", "clustering", "selflabel"]
-ORDER += ["evaluation", "tuning"]
+ORDER = ["streets", "datasets", "cleaning", "backbones", "features", "clustering", "selflabel"]
+ORDER += ["detection", "evaluation", "tuning", "report", "sorting"]
 
 
 @pytest.mark.parametrize("module", ORDER)

@@ -73,6 +73,8 @@ def suggested(data: str) -> dict[str, Any]:
     """
     if data in ("digits", "mnist", "fashion_mnist"):
         return {"name": "letters"}
+    if data == "drawn_streets":  # twice as tall as wide, like its crops
+        return {"name": "letters", "size": (48, 24)}
     sizes = {"cifar10": 128, "pedestrians": (160, 96)}
     return {"name": "MobileNetV2", "size": sizes.get(data, 160)}
 

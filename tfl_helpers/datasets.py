@@ -28,6 +28,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
+from tfl_helpers import streets
+
 if TYPE_CHECKING:
     import pandas as pd
     import tensorflow as tf
@@ -38,13 +40,17 @@ FASHION = (
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
+PEDESTRIANS = ("background", "pedestrian")
 CLASS_NAMES = {
     "digits": tuple("0123456789"),
+    "drawn_streets": PEDESTRIANS,
     "mnist": tuple("0123456789"),
     "fashion_mnist": FASHION,
     "cifar10": CIFAR10,
-    "pedestrians": ("background", "pedestrian"),
+    "pedestrians": PEDESTRIANS,
 }
+EMBEDDED = ("digits", "drawn_streets")  # need neither a bundle nor a network
+N_DRAWN = 300  # scenes, a third of them for the test
 _KERAS_DATA = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 # Per set: (file in the Keras cache, where it comes from, its hash). Keras checks no hash of
 # Fashion-MNIST; these are the MD5 sums that its authors publish.
@@ -70,6 +76,14 @@ DOWNLOADS = {
             "cifar-10-batches-py-target_archive",
             "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
             "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+        )
+    ],
+    # Its authors publish no hash; this MD5 sum is the one that Avalanche (ContinualAI) checks.
+    "pedestrians": [
+        (
+            "PennFudanPed.zip",
+            "https://www.cis.upenn.edu/~jshi/ped_html/PennFudanPed.zip",
+            "5aaa3dee905cef73325923716e38fc6d",
         )
     ],
 }
@@ -233,8 +247,10 @@ def load(
     Parameters
     ----------
     name : str
-        "digits" (ships with scikit-learn), "mnist", "fashion_mnist", "cifar10", "pedestrians", or
-        "folder:PATH" for any tree of images, which is read lazily.
+        "digits" (ships with scikit-learn), "drawn_streets" (crops of drawings, no photos), "mnist",
+        "fashion_mnist", "cifar10", "pedestrians" (of a bundle, such as INRIA's; else crops of the
+        Penn-Fudan photos, see `streets.cut`), or "folder:PATH" for any tree of images, which is
+        read lazily.
     limit : int, optional
         At most this many training images and a fifth of it test images, drawn at random.
     seed : int
@@ -266,6 +282,8 @@ def load(
     """
     if name == "digits":
         train, test = _digits()
+    elif name == "drawn_streets":
+        train, test = _from_scenes(name, _drawn())
     elif name.startswith("folder:"):
         train, test = _folder(Path(name.removeprefix("folder:")), name, seed, test_size)
     elif name in CLASS_NAMES:
@@ -285,6 +303,50 @@ def load(
     if not name.startswith("folder:"):
         result = [_in_memory(split, progress) for split in result]
     return result[0], result[1]
+
+
+def load_scenes(
+    name: str, *, limit: int | None = None, progress: bool = True
+) -> tuple[list[streets.Scene], ...]:
+    """Load whole street scenes, those that `load` cuts its crops from.
+
+    Parameters
+    ----------
+    name : str
+        "drawn_streets", or "pedestrians" where these come from the Penn-Fudan archive.
+    limit : int, optional
+        At most this many training scenes, and as many test scenes.
+    progress : bool
+        Show a progress bar while it is downloaded.
+
+    Returns
+    -------
+    train, test : list of streets.Scene
+        Their `people` are under seal: `SealedAnswers`, which `evaluation.match_boxes` takes.
+
+    Raises
+    ------
+    DatasetMissingError
+        There are none: a bundle holds crops only, or nothing is here.
+    ValueError
+        This set has no scenes.
+
+    Notes
+    -----
+    Taught in notebook 06.
+    """
+    if name not in ("drawn_streets", "pedestrians"):
+        raise ValueError(f"{name!r} has no street scenes; drawn_streets and pedestrians have")
+    if name == "pedestrians" and (place := _bundled(name)) is not None:
+        raise DatasetMissingError(
+            f"{place.name} in TFL_DATA_DIR holds crops only, no whole photos. Those of Penn-Fudan "
+            "are downloaded where no bundle has pedestrians"
+        )
+    splits = _drawn(limit) if name == "drawn_streets" else _penn_fudan(progress)
+    return tuple(
+        [replace(scene, people=SealedAnswers(scene.people)) for scene in part[:limit]]
+        for part in splits
+    )
 
 
 def list_images(root: str | Path) -> list[str]:
@@ -519,8 +581,11 @@ def available() -> "pd.DataFrame":
     """
     import pandas as pd
 
-    rows = [("digits", True, "ships with scikit-learn")]
-    for name in [name for name in CLASS_NAMES if name != "digits"]:
+    rows = [
+        ("digits", True, "ships with scikit-learn"),
+        ("drawn_streets", True, "drawn by this package: no photos"),
+    ]
+    for name in [name for name in CLASS_NAMES if name not in EMBEDDED]:
         place = _bundled(name)
         if place is None and name in DOWNLOADS and all(f.exists() for f, *_ in _cached(name)):
             place = "the Keras cache"
@@ -565,8 +630,8 @@ def copy_to_bundle(name: str, folder: Path, *, progress: bool = True) -> Path:
     -----
     Taught in notebook 00.
     """
-    if name not in CLASS_NAMES or name == "digits":
-        others = ", ".join(other for other in CLASS_NAMES if other != "digits")
+    if name not in CLASS_NAMES or name in EMBEDDED:
+        others = ", ".join(other for other in CLASS_NAMES if other not in EMBEDDED)
         raise ValueError(f"{name!r} cannot be copied to a bundle; these can: {others}")
     place = _bundled(name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -611,6 +676,27 @@ def _digits() -> tuple[ImageSet, ImageSet]:
         )
         for split, part in (("train", order[450:]), ("test", order[:450]))
     )
+
+
+def _drawn(limit: int | None = None) -> list[list[streets.Scene]]:
+    """Draw the same scenes for everybody, only those that are asked for."""
+    return [[streets.draw_scene(i) for i in part[:limit]] for part in streets.split(range(N_DRAWN))]
+
+
+def _penn_fudan(progress: bool) -> list[list[streets.Scene]]:
+    ((path, _, digest),) = _present("pedestrians", progress)
+    return streets.split(streets.read_penn_fudan(_checked(path, digest)))
+
+
+def _from_scenes(name: str, splits: list[list[streets.Scene]]) -> tuple[ImageSet, ImageSet]:
+    """Crops of both classes; their names say which photo they are from, and not what they show."""
+    result = []
+    for split, scenes in zip(("train", "test"), splits, strict=True):
+        images, classes, windows = streets.cut(scenes)
+        names = [f"{split}/{scenes[row[0]].name}-{i:05d}" for i, row in enumerate(windows)]
+        answers = SealedAnswers(classes)
+        result.append(ImageSet(images, names, answers, CLASS_NAMES[name], name, split))
+    return result[0], result[1]
 
 
 def _folder(root: Path, name: str, seed: int, test_size: float) -> tuple[ImageSet, ImageSet]:
@@ -679,6 +765,18 @@ def _find(name: str, progress: bool) -> tuple[ImageSet, ImageSet]:
         return tuple(_anonymous(split) for split in splits)
     if place is not None:
         return _from_npz(name, place)
+    if name == "pedestrians":
+        return _from_scenes(name, _penn_fudan(progress))
+    files = _present(name, progress)
+    if name == "mnist":
+        return _from_npz(name, files[0][0])
+    contents = [_checked(path, digest) for path, _, digest in files]
+    read = {"fashion_mnist": _read_idx, "cifar10": _read_cifar}[name]
+    return _from_arrays(name, *read(contents))
+
+
+def _present(name: str, progress: bool) -> list[tuple[Path, str, str]]:
+    """Files of a set in the Keras cache, downloaded if they were not there."""
     files = _cached(name) if name in DOWNLOADS else []
     missing = [(file, *rest) for file, *rest in files if not file.exists()]
     if not files or (missing and offline()):
@@ -688,11 +786,7 @@ def _find(name: str, progress: bool) -> tuple[ImageSet, ImageSet]:
             download(url, file, digest, progress=progress)
         except OSError as error:
             raise DatasetMissingError(f"{_how_to_get(name)} (download: {error})") from error
-    if name == "mnist":
-        return _from_npz(name, files[0][0])
-    contents = [_checked(path, digest) for path, _, digest in files]
-    read = {"fashion_mnist": _read_idx, "cifar10": _read_cifar}[name]
-    return _from_arrays(name, *read(contents))
+    return files
 
 
 def _hasher(digest: str | None) -> Any:

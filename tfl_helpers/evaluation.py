@@ -709,6 +709,159 @@ def regret(ranked: Sequence[str], accuracy: Mapping[str, float]) -> dict[str, An
     }
 
 
+def match_boxes(
+    people: Sequence[Answers],
+    boxes: Sequence[np.ndarray],
+    scores: Sequence[np.ndarray],
+    *,
+    overlap: float = 0.5,
+    aspect: float | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Match detected boxes with the people in each scene, the surest box first.
+
+    A box is right if it shares at least `overlap` with a person that no surer box has taken; of
+    several such persons it takes the one it shares most with. All others are false alarms.
+
+    Parameters
+    ----------
+    people : sequence, one per scene, of SealedAnswers or int arrays (n, 4 or 6)
+        `streets.Scene.people`: top, left, bottom, right, and perhaps percent visible and dark.
+    boxes : sequence, one per scene, of float arrays (m, 4)
+        Detected: top, left, bottom, right.
+    scores : sequence, one per scene, of float arrays (m,)
+        One each; larger is surer.
+    overlap : float
+        Intersection over union.
+    aspect : float, optional
+        Give the people's boxes this width by height first, around the same middle, as the field
+        does with 0.41: whether arms hang or swing shall not decide. By default they stay.
+
+    Returns
+    -------
+    found : pandas.DataFrame
+        A row per box: `scene` (position), `score`, `right` (bool).
+    missed : pandas.DataFrame
+        A row per person: `scene`, `height` (pixels), `visible` and `dark` (-1 where not known),
+        `score` of the box that found it (NaN: none did).
+
+    Raises
+    ------
+    ValueError
+        The lists do not fit together.
+
+    Notes
+    -----
+    The rule of PASCAL VOC and of Dollar et al. (2012). Taught in notebook 06.
+    """
+    if not len(people) == len(boxes) == len(scores) or not len(people):
+        raise ValueError(
+            f"{len(people)} scenes, boxes for {len(boxes)}, scores for {len(scores)}: give one "
+            "array per scene"
+        )
+    found, missed = [], []
+    for scene, (known, b, s) in enumerate(zip(people, boxes, scores, strict=True)):
+        known = _unseal(known) if isinstance(known, SealedAnswers) else np.asarray(known)
+        known = known.reshape(len(known), -1) if known.size else np.zeros((0, 6), int)
+        b, s = np.asarray(b, float).reshape(-1, 4), np.asarray(s, float)
+        if len(b) != len(s):
+            raise ValueError(f"scene {scene}: {len(b)} boxes and {len(s)} scores")
+        shared = _iou(b, _with_aspect(known[:, :4].astype(float).reshape(-1, 4), aspect))
+        taken = np.full(len(known), np.nan)
+        for row in np.argsort(-s, kind="stable"):
+            free = np.where(np.isnan(taken), shared[row], -1.0)
+            right = bool(len(free)) and free.max() >= overlap
+            if right:
+                taken[free.argmax()] = s[row]
+            found.append((scene, s[row], right))
+        facts = known[:, 4:6] if known.shape[1] >= 6 else np.full((len(known), 2), -1)
+        for person, (visible, dark), score in zip(known, facts, taken, strict=True):
+            missed.append((scene, person[2] - person[0], visible, dark, score))
+    return (
+        pd.DataFrame(found, columns=["scene", "score", "right"]).astype({"right": bool}),
+        pd.DataFrame(missed, columns=["scene", "height", "visible", "dark", "score"]),
+    )
+
+
+def miss_rate_curve(found: pd.DataFrame, n_people: int, n_scenes: int) -> pd.DataFrame:
+    """Miss rate against false alarms per image, for every threshold.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        From `match_boxes`.
+    n_people, n_scenes : int
+        How many there are in all.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per score, falling: `threshold` (boxes with at least this score count), `fppi` (false
+        positives per image), `miss_rate` (share of the people without a box). The first row stands
+        for no box at all: threshold inf, nothing false, everybody missed.
+
+    Raises
+    ------
+    ValueError
+        No people, or no scenes.
+
+    Notes
+    -----
+    Dollar et al. (2012), Pedestrian detection: an evaluation of the state of the art. Taught in
+    notebook 06.
+    """
+    if n_people < 1 or n_scenes < 1:
+        raise ValueError(f"{n_people} people in {n_scenes} scenes: at least one of each is needed")
+    per_score = found.groupby("score").right.agg(["sum", "size"]).sort_index(ascending=False)
+    right, boxes = per_score["sum"].cumsum(), per_score["size"].cumsum()
+    return pd.DataFrame(
+        {
+            "threshold": [np.inf, *per_score.index],
+            "fppi": [0.0, *(boxes - right) / n_scenes],
+            "miss_rate": [1.0, *1 - right / n_people],
+        }
+    )
+
+
+def log_average_miss_rate(curve: pd.DataFrame) -> float:
+    """Sum up a curve in the field's one number.
+
+    Parameters
+    ----------
+    curve : pandas.DataFrame
+        From `miss_rate_curve`.
+
+    Returns
+    -------
+    float
+        Geometric mean of the miss rates at nine rates of false positives per image, evenly spaced
+        from 0.01 to 1 on a logarithmic scale. At each the lowest miss rate reached with no more
+        false positives counts. 0 is perfect, 1 finds nobody.
+
+    Notes
+    -----
+    Dollar et al. (2012). Taught in notebook 06.
+    """
+    places = np.logspace(-2, 0, 9)
+    reached = [curve.miss_rate[curve.fppi <= place].min() for place in places]
+    return float(np.exp(np.mean(np.log(np.maximum(reached, 1e-10)))))
+
+
+def _with_aspect(boxes: np.ndarray, aspect: float | None) -> np.ndarray:
+    """Set the width of boxes (n, 4) by their height."""
+    if aspect is None:
+        return boxes
+    middle, half = (boxes[:, 1] + boxes[:, 3]) / 2, aspect * (boxes[:, 2] - boxes[:, 0]) / 2
+    return np.stack([boxes[:, 0], middle - half, boxes[:, 2], middle + half], 1)
+
+
+def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of boxes (n, 4) and (m, 4): (n, m)."""
+    low, high = np.maximum(a[:, None, :2], b[:, :2]), np.minimum(a[:, None, 2:], b[:, 2:])
+    shared = (high - low).clip(0).prod(2)
+    areas = [(x[:, 2:] - x[:, :2]).prod(1) for x in (a, b)]
+    return shared / np.maximum(areas[0][:, None] + areas[1] - shared, 1e-12)
+
+
 def _integers(values: ArrayLike, what: str) -> np.ndarray:
     """Whole numbers, one per image, as int64 (n,)."""
     values = np.asarray(values)

@@ -347,3 +347,50 @@ def _to_read(answer: Callable) -> None:
     known = {"b.png": (10, 1), "c.png": (10, 1), "gone.png": (5, 1)}
     now = {"c.png": (10, 2), "b.png": (10, 1), "a.png": (3, 3)}
     _expect(list(answer(known, now)) == ["a.png", "c.png"], "new: a.png; changed: c.png; not gone")
+
+
+@_checker("06-a", "half of it is the field's line between found and missed.")
+def _intersection_over_union(answer: Callable) -> None:
+    _expect_function(answer)
+    hint = "shared area by the area that at least one covers: both areas minus the shared one"
+    _expect_close(answer((0, 0, 10, 10), (0, 0, 10, 10)), 1, "a box shares all with itself: 1")
+    _expect_close(answer((0, 0, 4, 4), (6, 6, 9, 9)), 0, "boxes apart share nothing: clip at 0")
+    _expect_close(answer((0, 0, 4, 4), (6, 0, 9, 4)), 0, "apart in one direction is apart: 0")
+    _expect_close(answer((0, 0, 10, 10), (5, 0, 15, 20)), 50 / 250, hint)
+
+
+@_checker("06-b", "the higher the threshold, the fewer false alarms, and the more people missed.")
+def _precision_and_recall(answer: Callable) -> None:
+    _expect_function(answer)
+    scores = np.array([2.0, 1.0, -1.0, 0.5, -2.0])
+    person = np.array([True, False, True, True, False])
+    got = answer(scores, person, 0.0)
+    _expect(isinstance(got, tuple) and len(got) == 2, "return two numbers: precision, recall")
+    _expect_close(got[0], 2 / 3, "precision: of those called a person, the share that are")
+    _expect_close(got[1], 2 / 3, "recall: of the people, the share that were called so")
+    _expect_close(answer(scores, person, 1.5), (1, 1 / 3), "count scores above the threshold only")
+
+
+@_checker("06-c", "the surest box speaks for those around it; far ones stay.")
+def _non_maximum_suppression(answer: Callable) -> None:
+    _expect_function(answer)
+    overlap = np.array(
+        [[1, 0.6, 0, 0.2], [0.6, 1, 0.5, 0], [0, 0.5, 1, 0], [0.2, 0, 0, 1]]
+    )  # of boxes 0 to 3
+    got = list(answer(np.array([0.7, 0.9, 0.8, 0.1]), overlap, 0.4))
+    _expect(1 in got, "the surest box of all is always kept")
+    _expect(not {0, 2} & set(got), "a box that overlaps a kept, surer one by more than `most` goes")
+    _expect(3 in got, "a box that overlaps no kept one stays, however unsure")
+    got = list(answer(np.array([0.9, 0.8, 0.7, 0.1]), overlap, 0.4))
+    _expect(got == [0, 2, 3], "box 1 went, so it can't remove box 2; list them from the surest")
+
+
+@_checker("06-d", "a promise about false alarms, kept without one label.")
+def _alarm_budget(answer: Callable) -> None:
+    _expect_function(answer)
+    scores = np.arange(1000)[::-1] / 10
+    hint = "sort the background's scores: so many of all windows may lie above the threshold"
+    for windows, alarms in ((1000, 10), (500, 1)):
+        got = answer(scores, windows, alarms)
+        _expect_shape(got, (), "the threshold")
+        _expect(abs(np.mean(scores > got) * windows - alarms) < 1, hint)

@@ -355,6 +355,45 @@ def feature_map_2d(
     _show(frame, alt, caption)
 
 
+def boxes(
+    image: np.ndarray,
+    sets: Mapping[str, np.ndarray],
+    *,
+    alt: str,
+    title: str,
+) -> None:
+    """Display an image with boxes drawn on it, each set in its own colour and line.
+
+    Parameters
+    ----------
+    image : np.ndarray
+        uint8 (h, w, 1 or 3).
+    sets : mapping
+        Name for the legend to boxes (n, 4): top, left, bottom, right in pixels.
+    alt, title : str
+        See `figure`.
+
+    Notes
+    -----
+    Taught in notebook 06.
+    """
+    height, width = np.shape(image)[:2]
+    fig, ax = plt.subplots(figsize=(7, 7 * height / width + 0.6), dpi=80, layout="constrained")
+    ax.imshow(_pixels(image, max(height, width)))
+    for number, (name, group) in enumerate(sets.items()):
+        look = {"color": PALETTE[number % 10], "ls": ("-", "--", ":", "-.")[number % 4], "lw": 2}
+        group = np.asarray(group, float).reshape(-1, 4)
+        for top, left, bottom, right in group:
+            xy = [left, right, right, left, left], [top, top, bottom, bottom, top]
+            ax.plot(*xy, color="white", lw=3.5)  # seen on dark and on light ground
+            ax.plot(*xy, **look)
+        ax.plot([], [], **look, label=f"{name} ({len(group)})")
+    ax.set(xlim=(0, width), ylim=(height, 0), title=title)
+    ax.axis("off")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=len(sets), frameon=False)
+    figure(fig, alt)
+
+
 def key_result(text: str) -> None:
     """Print the notebook's result in one line; `tools` that run the series pick it up.
 

@@ -172,16 +172,29 @@ def page(notebook: NotebookNode, title: str) -> str:
     return exporter.from_notebook_node(notebook, {"metadata": {"name": title}})[0]
 
 
+def takes(notebook: NotebookNode, profile: str) -> bool:
+    """Tell whether a notebook names this profile, or its kind ("folder:"), in its settings."""
+    tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
+    settings = next(
+        c.source for c, t in zip(notebook.cells, tags, strict=True) if "parameters" in t
+    )
+    line = next(line for line in settings.splitlines() if line.startswith("PROFILE = "))
+    return f'"{profile}"' in line or (":" in profile and f'"{profile.split(":")[0]}:' in line)
+
+
 def run(profile: str, build: Path = BUILD) -> int:
     """Execute the series in order; one line and one page each; 0 if all went through."""
     runs = []
     for path in series():
         out = build / "notebooks" / path.name
-        done = execute(path, out, {"PROFILE": profile})
+        fits = takes(nbformat.read(path, 4), profile)
+        done = execute(path, out, {"PROFILE": profile} if fits else {})
         runs.append(done)
         notebook = clean(nbformat.read(out, 4))
         nbformat.write(notebook, out)
         (build / f"{path.stem}.html").write_text(page(notebook, path.stem), encoding="utf-8")
+        if not fits:
+            done.key_result += f" (on its own default: it has no profile {profile})"
         state = f"FAILED  {done.error}" if done.error else done.key_result
         print(f"{done.name:<22}{done.seconds:>6.1f} s {done.peak_mb:>6} MB  {state}", flush=True)
     index = build / "index.html"
