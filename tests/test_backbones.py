@@ -349,3 +349,17 @@ def test_the_articles_network_learns_is_saved_and_loaded(tmp_path):
 def test_the_articles_network_refuses_what_makes_no_sense(shape, classes):
     with pytest.raises(ValueError, match=r"input_shape must be|num_classes must be"):
         backbones.define_model(shape, classes)
+
+
+def test_several_layers_side_by_side():
+    whole = backbones.load("letters")
+    images = np.random.default_rng(0).integers(0, 256, (5, 20, 20, 1)).astype("float32")
+    names = ["block2_conv2_relu", "block4_conv2_relu"]
+    both = backbones.several(whole, names)
+    parts = [backbones.load("letters", layer=name)(images) for name in names]
+    np.testing.assert_allclose(both(images), np.concatenate(parts, axis=1), atol=1e-5)
+    assert not both.trainable_weights
+    with pytest.raises(ValueError, match="did you mean"):
+        backbones.several(whole, ["block2_conv2_rel"])
+    with pytest.raises(ValueError, match="one layer"):
+        backbones.several(whole, [])

@@ -300,3 +300,35 @@ def test_the_number_of_groups_is_estimated():
         clustering.estimate_n_clusters(z, 1, 5)
     with pytest.raises(ValueError, match="k_max=9"):
         clustering.estimate_n_clusters(z[:8], 2, 9)
+
+
+@pytest.fixture(scope="module")
+def copies():
+    """Three kinds; four copies of each image, in which what means nothing changes loudly."""
+    rng = np.random.default_rng(0)
+    kinds = np.repeat(np.arange(3), 200)
+    z = rng.normal(size=(4, 600, 12)) * 0.3
+    z[..., :3] += np.eye(3)[kinds]
+    z[..., 3:6] += 3 * rng.choice([-1, 1], (4, 600, 3))
+    return z.astype("float16"), kinds
+
+
+def test_copies_say_what_may_change(copies):
+    views, kinds = copies
+    options = {"n_axes": 3, "n_init": 2, "n_heads": 4, "batch_size": 256, "n_steps": 150}
+    head, same = (clustering.view_head(views, 3, random_state=0, **options) for _ in range(2))
+    z = views[0].astype("float32")
+    groups = head.predict(z, verbose=0).argmax(1)
+    plain = KMeans(3, n_init=10, random_state=0).fit_predict(z)
+    right = [adjusted_rand_score(kinds, found) for found in (groups, plain)]
+    assert right[0] > 0.6 and right[0] > right[1] + 0.4
+    assert np.bincount(groups, minlength=3).min() > 120
+    np.testing.assert_array_equal(head.predict(z, verbose=0), same.predict(z, verbose=0))
+
+
+def test_a_view_head_wants_copies_that_differ(copies):
+    views, _ = copies
+    with pytest.raises(ValueError, match="2 or more"):
+        clustering.view_head(views[:1], 3)
+    with pytest.raises(ValueError, match="all the same"):
+        clustering.view_head(np.stack([views[0], views[0]]), 3)

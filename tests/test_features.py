@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfl_helpers import backbones, datasets, features
+from tfl_helpers import backbones, datasets, features, selflabel
 
 RNG = np.random.default_rng(0)
 BLOCK = features.BLOCK
@@ -157,7 +157,7 @@ def test_another_backbone_layer_or_size_is_computed_anew(computed):
 
 FRESH = """
 import numpy as np
-from tfl_helpers import backbones, datasets, features
+from tfl_helpers import backbones, datasets, features, selflabel
 train, _ = datasets.load("digits", limit=40)
 for options in ({"name": "letters"}, {"name": "MobileNet", "size": 32, "weights": None}):
     found = features.extract(backbones.load(**options), train)
@@ -315,3 +315,16 @@ def test_whitening_is_not_drowned_by_how_strongly_images_respond():
     features_of_bright_and_dark = directions * RNG.uniform(1, 100, size=(300, 1))
     done = features.normaliser("pca-whiten").fit_transform(features_of_bright_and_dark)
     assert done.shape[1] > 10
+
+
+def test_views_begin_with_the_image_itself_and_the_rest_is_changed(tmp_path):
+    backbone = backbones.several(backbones.load("letters"), ["block2_conv2_relu", "features"])
+    grey = IMAGES[..., :1]
+    change = selflabel.augment("digits", 0)
+    views = features.extract_views(backbone, grey, change, n_views=3, batch_size=8, progress=False)
+    assert views.shape == (3, 23, 64 + 256) and views.dtype == np.float16
+    plain = features.extract(backbone, grey, cache=False, progress=False)
+    np.testing.assert_allclose(views[0], plain, rtol=2e-3, atol=2e-3)
+    assert np.abs(views[1] - views[0]).mean() > 0.01 and np.abs(views[1] - views[2]).mean() > 0.01
+    with pytest.raises(ValueError, match="no images"):
+        features.extract_views(backbone, grey[:0], change)

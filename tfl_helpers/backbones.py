@@ -187,6 +187,44 @@ def cut(
     return _assemble(name or model.name, network, [], pooling, size, layer)
 
 
+def several(backbone: keras.Model, layers: Sequence[str]) -> keras.Model:
+    """Put the features of several inner layers side by side.
+
+    Parameters
+    ----------
+    backbone : keras.Model
+        From `load`.
+    layers : sequence of str
+        Inner layers (see `layers`); each is averaged over all places.
+
+    Returns
+    -------
+    keras.Model
+        As `load` returns it; it shares its weights with `backbone`.
+
+    Raises
+    ------
+    ValueError
+        No layer is named, or there is no such layer; near matches are named.
+
+    Notes
+    -----
+    Taught in notebook 03.
+    """
+    if not len(layers):
+        raise ValueError("name one layer or more: backbones.layers lists them")
+    network = backbone.get_layer("network")
+    maps = [_output(network, layer) for layer in layers]
+    means = [keras.layers.GlobalAveragePooling2D()(x) if len(x.shape) == 4 else x for x in maps]
+    joined = means[0] if len(means) == 1 else keras.layers.Concatenate(name="several")(means)
+    network = keras.Model(network.inputs, joined, name="network")
+    at = [layer.name for layer in backbone.layers].index("network")
+    x = network(backbone.layers[at - 1].output, training=False)
+    model = keras.Model(backbone.input, x, name="_".join([backbone.name, *layers]))
+    model.trainable = False
+    return model
+
+
 def layers(backbone: keras.Model) -> pd.DataFrame:
     """List the inner layers that `load` can be asked to stop at.
 

@@ -115,6 +115,62 @@ def extract(
     return result
 
 
+def extract_views(
+    backbone: keras.Model,
+    images: ImageSet | FolderImages | np.ndarray,
+    change: keras.Model,
+    *,
+    n_views: int = 4,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> np.ndarray:
+    """Turn each image and changed copies of it into features, for `clustering.view_head`.
+
+    Parameters
+    ----------
+    backbone, images, batch_size, progress
+        As in `extract`.
+    change : keras.Model
+        Changes images at random and leaves what they show: `selflabel.augment`.
+    n_views : int
+        Copies of each image; the first is the image as it is.
+
+    Returns
+    -------
+    np.ndarray
+        float16 (n_views, n, d).
+
+    Raises
+    ------
+    ValueError
+        There are no images.
+
+    Notes
+    -----
+    Not cached: copies are drawn anew each time. Taught in notebook 03.
+    """
+    images = images.images if isinstance(images, ImageSet) else images
+    if not len(images):
+        raise ValueError("there are no images to extract features from")
+    forward = _compile(backbone)
+    size = _input_size(backbone) if isinstance(images, FolderImages) else None
+    changed = tf.function(lambda batch: change(batch, training=True))
+    views = np.empty((n_views, len(images), backbone.output_shape[-1]), "float16")
+    about = {"total": n_views * len(images), "desc": backbone.name, "unit": "image", "leave": False}
+    with bar(progress, delay=1, **about) as shown:
+        for number, view in enumerate(views):
+            ready = batches(
+                images, size=size, channels=backbone.input_shape[-1], batch_size=batch_size
+            )
+            done = 0
+            for batch in ready:
+                part = forward(changed(batch) if number else batch)[0].numpy()
+                view[done : done + len(part)] = part
+                done += len(part)
+                shown.update(len(part))
+    return views
+
+
 def cache_info(cache: bool | str | Path = True) -> dict[str, str | int | float]:
     """Say where the cache is and how large.
 

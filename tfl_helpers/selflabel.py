@@ -29,6 +29,8 @@ CLOTHES = ("fashion_mnist", "clothes")
 AXES = 64  # principal axes in which neighbours are looked for
 NEIGHBOURS = 20
 WITNESSES = 10  # neighbours that the score asks
+VOTE = 0.05  # cosines are divided by it before the vote: small asks the very nearest alone
+REMEMBERED = 5_000  # images that the last head votes with, drawn at random of more
 WARM_UP = 64  # batches until the learning rate is reached
 VANISHED = 0.1  # a group that shrinks below this share of its first size has vanished
 SMALL = 1_000_000  # weights of a network that is trained as a whole
@@ -213,8 +215,9 @@ def self_label(
     half-way, as it was before. Which images are alike there cannot be bent by training, nor did it
     make the groups. The standard error is that of the change, image by image. Anchors are the
     images that were most reliable at the start: a network may change its mind about doubtful
-    images, not about these. In the end the head learns the last accepted labels of all images; if
-    no round was accepted, these are the groups that were given.
+    images, not about these. In the end a soft vote of the nearest images, with the last accepted
+    labels, takes the place of the linear head; if no round was accepted, these are the groups that
+    were given.
 
     Parameters
     ----------
@@ -344,7 +347,8 @@ def self_label(
         both = chosen & (labels == p.argmax(1))
         chosen = both if both.any() else chosen
     teacher.set_weights(best[0])
-    _fit_head(head, best[1], best[2], seed)  # now all images, so that the model says what was found
+    head = _vote_head(best[1], best[2], len(first), seed)  # all images now: it says what was found
+    teacher = keras.Model(image, head(body(image, training=False)), name="self_labelled")
     history = pd.DataFrame(rows)
     sizes = history.pop("sizes")
     history.insert(5, "smallest", [min(s) if isinstance(s, list) else None for s in sizes])
@@ -562,6 +566,28 @@ def _fit_head(head: keras.Model, z: np.ndarray, labels: np.ndarray, seed: int) -
     ready = tf.data.Dataset.from_tensor_slices((z, labels)).shuffle(len(z), seed).batch(128)
     epochs = int(np.clip(20_000 // len(z), 5, 50))
     head.fit(ready, epochs=epochs, shuffle=False, verbose=0)
+
+
+def _vote_head(z: np.ndarray, labels: np.ndarray, n_groups: int, seed: int) -> keras.Model:
+    """Features to the soft vote of remembered images, nearest by angle; nothing is trained.
+
+    A linear head cannot copy groups whose border is bent; this one says of new images what their
+    neighbours are.
+    """
+    axes = PCA(min(AXES, *z.shape), random_state=seed).fit(normalize(z))
+    places = normalize(axes.transform(normalize(z)))
+    some = np.random.default_rng(seed).permutation(len(z))[:REMEMBERED]
+    features = keras.Input(z.shape[1:], name="features")
+    x = keras.layers.UnitNormalization(name="unit")(features)
+    x = keras.layers.Dense(len(axes.components_), name="axes")(x)
+    x = keras.layers.UnitNormalization(name="place")(x)
+    x = keras.layers.Dense(len(some), "softmax", use_bias=False, name="remembered")(x)
+    x = keras.layers.Dense(n_groups, use_bias=False, name="groups")(x)
+    head = keras.Model(features, x, name="head")
+    head.get_layer("axes").set_weights([axes.components_.T, -axes.mean_ @ axes.components_.T])
+    head.get_layer("remembered").set_weights([places[some].T / VOTE])
+    head.get_layer("groups").set_weights([np.eye(n_groups)[labels[some]]])
+    return head
 
 
 def _student(
