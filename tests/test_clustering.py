@@ -310,14 +310,13 @@ def copies():
     z = rng.normal(size=(4, 600, 12)) * 0.3
     z[..., :3] += np.eye(3)[kinds]
     z[..., 3:6] += 3 * rng.choice([-1, 1], (4, 600, 3))
-    return z.astype("float16"), kinds
+    return z.astype("float32"), kinds
 
 
 def test_copies_say_what_may_change(copies):
-    views, kinds = copies
+    (z, *views), kinds = copies
     options = {"n_axes": 3, "n_init": 2, "n_heads": 4, "batch_size": 256, "n_steps": 150}
-    head, same = (clustering.view_head(views, 3, random_state=0, **options) for _ in range(2))
-    z = views[0].astype("float32")
+    head, same = (clustering.view_head(z, views, 3, random_state=0, **options) for _ in range(2))
     groups = head.predict(z, verbose=0).argmax(1)
     plain = KMeans(3, n_init=10, random_state=0).fit_predict(z)
     right = [adjusted_rand_score(kinds, found) for found in (groups, plain)]
@@ -327,8 +326,10 @@ def test_copies_say_what_may_change(copies):
 
 
 def test_a_view_head_wants_copies_that_differ(copies):
-    views, _ = copies
-    with pytest.raises(ValueError, match="2 or more"):
-        clustering.view_head(views[:1], 3)
-    with pytest.raises(ValueError, match="all the same"):
-        clustering.view_head(np.stack([views[0], views[0]]), 3)
+    (z, *views), _ = copies
+    with pytest.raises(ValueError, match="1 or more"):
+        clustering.view_head(z, views[0], 3)
+    with pytest.raises(ValueError, match="600 images"):
+        clustering.view_head(z, np.stack(views)[:, :5], 3)
+    with pytest.raises(ValueError, match="the same as the images"):
+        clustering.view_head(z, z[None], 3)

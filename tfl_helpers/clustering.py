@@ -580,12 +580,13 @@ def neighbour_head(
 
 
 def view_head(
+    z: np.ndarray,
     views: np.ndarray,
     n_clusters: int,
     *,
     n_axes: int = 128,
     n_neighbors: int = 20,
-    n_init: int = 4,
+    n_init: int = 2,
     n_heads: int = 40,
     entropy_weight: float = 5.0,
     learning_rate: float = 1e-3,
@@ -597,7 +598,7 @@ def view_head(
 
     1. Turn the features to the axes along which images differ most in relation to how much the
        copies of one image do: what a crop or another light changes says nothing about the kind.
-    2. Find every image's neighbours there, by the mean of its copies.
+    2. Find every image's neighbours there.
     3. Train a small network with many heads on pairs: a copy of an image, a copy of one of its
        neighbours. Of all starts the head with the lowest loss is kept.
 
@@ -606,8 +607,10 @@ def view_head(
 
     Parameters
     ----------
+    z : np.ndarray, shape (n, d)
+        Features of the images as they are, from `features.extract`.
     views : np.ndarray, shape (v, n, d)
-        From `features.extract_views`: two or more copies of each image.
+        Features of one or more changed copies of each, from `features.extract_views`.
     n_clusters : int
         Number of groups; the loss draws them towards equal sizes.
     n_axes, n_neighbors : int
@@ -624,82 +627,67 @@ def view_head(
     Returns
     -------
     keras.Model
-        Features (b, d) to probabilities (b, n_clusters), of plain Keras layers.
+        Features (b, d), as `z`, to probabilities (b, n_clusters); plain Keras layers.
 
     Raises
     ------
     ValueError
-        There are fewer than two views of each image, or the views are all the same.
+        The views are not of the same images, or do not differ from them.
 
     Notes
     -----
     The axes: linear discriminant analysis (Fisher 1936) with every image as a class of its own. The
-    loss: Van Gansbeke et al. (2020), SCAN, there for one copy. Taught in notebook 03.
+    loss: Van Gansbeke et al. (2020), SCAN, there for one copy. Taught in notebook 04.
     """
-    if np.ndim(views) != 3 or len(views) < 2:
-        raise ValueError(f"views must be (2 or more, images, features), not {np.shape(views)}")
+    if np.ndim(views) != 3 or not len(views) or np.shape(views)[1:] != np.shape(z):
+        raise ValueError(
+            f"views must be (1 or more, {len(z):,} images, {np.shape(z)[-1]} features), not "
+            f"{np.shape(views)}"
+        )
     rng = check_random_state(random_state)
-    v, n, _ = views.shape
-    axes, offset = _steady_axes(views, n_axes, rng)
+    copies = [z, *views]
+    axes, offset = _steady_axes(copies, n_axes, rng)
     first = keras.layers.Dense(len(offset), name="axes", trainable=False)
     unit = keras.layers.UnitNormalization()
-    first.build((None, views.shape[2]))
+    first.build((None, z.shape[1]))
     first.set_weights([axes, offset])
-    turned = np.stack([first(np.asarray(view, "float32")).numpy() for view in views])
-    near = tf.constant(nearest(turned.mean(0), n_neighbors)[0], tf.int32)
+    turned = np.stack([np.asarray(copy, "float32") @ axes + offset for copy in copies])
+    near = tf.constant(nearest(turned[0], n_neighbors)[0], tf.int32)
+    v, n = turned.shape[:2]
     seen = unit(tf.constant(turned.reshape(v * n, -1))) * np.sqrt(len(offset))
     draw = tf.random.Generator.from_seed(int(rng.randint(_SEEDS)))
 
-    def pairs(size: int) -> tf.Tensor:
-        """Draw copies of images and of their neighbours, (2, size), as rows of `seen`."""
+    def pairs() -> tf.Tensor:
+        """Draw copies of images and of their neighbours, (2, batch_size), as rows of `seen`."""
         rows, rank, *copy = (
-            draw.uniform((size,), maxval=top, dtype=tf.int32) for top in (n, near.shape[1], v, v)
+            draw.uniform((batch_size,), maxval=top, dtype=tf.int32)
+            for top in (n, near.shape[1], v, v)
         )
         friends = tf.gather_nd(near, tf.stack([rows, rank], 1))
         return tf.stack([rows + n * copy[0], friends + n * copy[1]])
 
-    check = [pairs(batch_size) for _ in range(50)]  # the same for all starts
-    best = (np.inf, None, None)
-    for _ in range(n_init):
-        loss, body, kernel = _train_heads(
-            seen,
-            pairs,
-            check,
-            n_clusters,
-            n_heads,
-            entropy_weight,
-            learning_rate,
-            batch_size,
-            n_steps,
-            rng,
-        )
-        best = min(best, (loss, body, kernel), key=lambda found: found[0])
-    _, body, kernel = best
+    check = [pairs() for _ in range(50)]  # the same for all starts
+    heads = {"n_clusters": n_clusters, "n_heads": n_heads, "entropy_weight": entropy_weight}
+    about = heads | {"learning_rate": learning_rate, "n_steps": n_steps, "rng": rng}
+    starts = [_train_heads(seen, pairs, check, **about) for _ in range(n_init)]
+    _, body, kernel = min(starts, key=lambda found: found[0])
     last = keras.layers.Dense(n_clusters, "softmax", use_bias=False, name="groups")
-    model = keras.Sequential(
-        [
-            keras.Input((views.shape[2],), name="features"),
-            first,
-            unit,
-            keras.layers.Rescaling(float(np.sqrt(len(offset)))),
-            *body.layers,
-            last,
-        ],
-        name="head",
-    )
+    scale = keras.layers.Rescaling(float(np.sqrt(len(offset))))
+    features = keras.Input((z.shape[1],), name="features")
+    model = keras.Sequential([features, first, unit, scale, *body.layers, last], name="head")
     last.set_weights([kernel])
     return model
 
 
 def _train_heads(
     seen: tf.Tensor,
-    pairs: Callable[[int], tf.Tensor],
+    pairs: Callable[[], tf.Tensor],
     check: list[tf.Tensor],
+    *,
     n_clusters: int,
     n_heads: int,
     entropy_weight: float,
     learning_rate: float,
-    batch_size: int,
     n_steps: int,
     rng: Any,
 ) -> tuple[float, keras.Model, np.ndarray]:
@@ -726,14 +714,14 @@ def _train_heads(
         """Loss of each head."""
         z = body(tf.gather(seen, tf.reshape(rows, [-1])))
         scores = SHARP * z @ tf.math.l2_normalize(heads.value, 0)
-        p = tf.nn.softmax(tf.reshape(scores, (2, batch_size, n_heads, n_clusters)))
+        p = tf.nn.softmax(tf.reshape(scores, (2, -1, n_heads, n_clusters)))
         agreement = tf.reduce_mean(tf.math.log(tf.reduce_sum(p[0] * p[1], -1) + 1e-8), 0)
         return -agreement - entropy_weight * _entropy(tf.reduce_mean(p, (0, 1)))
 
     @tf.function
     def step() -> None:
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(losses(pairs(batch_size)))
+            loss = tf.reduce_sum(losses(pairs()))
         optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
 
     for _ in range(n_steps):
@@ -743,21 +731,22 @@ def _train_heads(
     return float(found.min()), body, SHARP * normalize(heads.numpy(), axis=0)[:, own]
 
 
-def _steady_axes(views: np.ndarray, n_axes: int, rng: Any) -> tuple[np.ndarray, np.ndarray]:
+def _steady_axes(
+    copies: Sequence[np.ndarray], n_axes: int, rng: Any
+) -> tuple[np.ndarray, np.ndarray]:
     """Axes, and an offset, that differ between images more than between copies of one."""
-    some = rng.permutation(views.shape[1])[:10_000]  # enough for two covariances
-    z = np.asarray(views[:, some], "float32")
+    some = np.sort(rng.permutation(len(copies[0]))[:10_000])  # enough for two covariances
+    z = np.stack([np.asarray(copy[some], "float32") for copy in copies])
     centre, spread = z[0].mean(0), np.maximum(z[0].std(0), 1e-6)
     z = (z - centre) / spread
     mean = z.mean(0)
     within = sum((copy - mean).T @ (copy - mean) for copy in z) / (len(z) - 1) / len(some)
     level = np.trace(within) / len(within)
     if level < 1e-12:
-        raise ValueError("the views of each image are all the same: nothing says what may change")
+        raise ValueError("the views are the same as the images: nothing says what may change")
     within = 0.9 * within + 0.1 * level * np.eye(len(within))  # shrunk: it can be short of rank
-    between = np.cov(mean.T)
     d, kept = len(within), min(n_axes, len(within), len(some) - 1)
-    values, axes = eigh(between, within, subset_by_index=[d - kept, d - 1])
+    values, axes = eigh(np.cov(z[0].T), within, subset_by_index=[d - kept, d - 1])
     axes = axes * (values / (1 + values)) / spread[:, None]
     return axes.astype("float32"), (-centre @ axes).astype("float32")
 

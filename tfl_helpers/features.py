@@ -120,20 +120,21 @@ def extract_views(
     images: ImageSet | FolderImages | np.ndarray,
     change: keras.Model,
     *,
-    n_views: int = 4,
+    n_views: int = 2,
     batch_size: int = 64,
     progress: bool = True,
 ) -> np.ndarray:
-    """Turn each image and changed copies of it into features, for `clustering.view_head`.
+    """Turn changed copies of each image into features, for `clustering.view_head`.
 
     Parameters
     ----------
     backbone, images, batch_size, progress
         As in `extract`.
     change : keras.Model
-        Changes images at random and leaves what they show: `selflabel.augment`.
+        Changes images at random and leaves what they show: ``selflabel.augment(...,
+        damage=False)``. It gets them in the size that the backbone sees.
     n_views : int
-        Copies of each image; the first is the image as it is.
+        Copies of each image.
 
     Returns
     -------
@@ -147,24 +148,21 @@ def extract_views(
 
     Notes
     -----
-    Not cached: copies are drawn anew each time. Taught in notebook 03.
+    Not cached: copies are drawn anew each time. Taught in notebook 04.
     """
     images = images.images if isinstance(images, ImageSet) else images
     if not len(images):
         raise ValueError("there are no images to extract features from")
-    forward = _compile(backbone)
-    size = _input_size(backbone) if isinstance(images, FolderImages) else None
+    forward, size = compiled(backbone), _input_size(backbone)
     changed = tf.function(lambda batch: change(batch, training=True))
     views = np.empty((n_views, len(images), backbone.output_shape[-1]), "float16")
     about = {"total": n_views * len(images), "desc": backbone.name, "unit": "image", "leave": False}
+    channels = backbone.input_shape[-1]
     with bar(progress, delay=1, **about) as shown:
-        for number, view in enumerate(views):
-            ready = batches(
-                images, size=size, channels=backbone.input_shape[-1], batch_size=batch_size
-            )
+        for view in views:
             done = 0
-            for batch in ready:
-                part = forward(changed(batch) if number else batch)[0].numpy()
+            for batch in batches(images, size=size, channels=channels, batch_size=batch_size):
+                part = forward(changed(batch))[0].numpy()
                 view[done : done + len(part)] = part
                 done += len(part)
                 shown.update(len(part))

@@ -33,7 +33,6 @@ VOTE = 0.05  # cosines are divided by it before the vote: small asks the very ne
 REMEMBERED = 5_000  # images that the last head votes with, drawn at random of more
 WARM_UP = 64  # batches until the learning rate is reached
 VANISHED = 0.1  # a group that shrinks below this share of its first size has vanished
-SMALL = 1_000_000  # weights of a network that is trained as a whole
 CHANCE = 2.0  # standard errors: a smaller fall of the score may be luck
 ANCHORED = 0.98  # share of the anchors that must keep the group they started in
 
@@ -132,7 +131,9 @@ def reliable(
     return _reliable(labels, nearest(z, neighbours)[0], sure, top, agree=agree, least=least)
 
 
-def augment(data: str, seed: int = 0, *, strength: float = 1.0) -> keras.Sequential:
+def augment(
+    data: str, seed: int = 0, *, strength: float = 1.0, damage: bool = True
+) -> keras.Sequential:
     """Make layers that change images at random and leave what they show.
 
     Parameters
@@ -140,12 +141,14 @@ def augment(data: str, seed: int = 0, *, strength: float = 1.0) -> keras.Sequent
     data : str
         A name of `datasets.load`, or "characters", "clothes" or "photos". Characters are turned,
         sheared, scaled and moved, never flipped: a mirrored 2 is no 2. Clothes and photos are
-        flipped, cropped, moved and lit differently, photos recoloured too. All get noise, and
-        often a part of them is blotted out.
+        flipped, cropped, moved and lit differently, photos recoloured too.
     seed : int
         Draws the changes; the layers keep generators of their own, nothing global is touched.
     strength : float
         1: strong, to learn from. 0.3: weak, to check with.
+    damage : bool
+        Also add noise, and often blot out a part: a network that is trained gets over that. A
+        frozen one does not, see `clustering.view_head`.
 
     Returns
     -------
@@ -176,6 +179,8 @@ def augment(data: str, seed: int = 0, *, strength: float = 1.0) -> keras.Sequent
         if data not in CLOTHES:  # 0.5: colours as they are
             colours = (max(0.5 - 0.3 * s, 0.0), min(0.5 + 0.2 * s, 1.0))
             steps.append(layers.RandomSaturation(colours, seed=seed + 5))
+    if not damage:
+        return keras.Sequential(steps, name="augment")
     noise = layers.GaussianNoise(min(0.085 * s, 1.0), seed=seed + 6)  # it wants 0..1
     steps += [layers.Rescaling(1 / 255), noise, layers.Rescaling(255.0)]
     if hasattr(layers, "RandomErasing"):  # since Keras 3.9
@@ -192,11 +197,11 @@ def self_label(
     cluster: Any = None,
     data: str | None = None,
     rounds: int = 2,
-    steps: int = 256,
+    steps: int = 128,
     batch_size: int = 64,
     from_layer: str | None = None,
     learning_rate: float = 2e-3,
-    keep: tuple[float, float] = (0.6, 0.9),
+    keep: tuple[float, float] = (0.4, 0.7),
     seed: int = 0,
     guard: bool = True,
     plant: Callable[[int, np.ndarray], np.ndarray] | None = None,
@@ -235,8 +240,7 @@ def self_label(
     rounds, steps, batch_size : int
         Rounds at most; batches in a round; images in a batch.
     from_layer : str, optional
-        First layer of the backbone to fine-tune; by default the one half-way, or the very first of
-        a small network (under a million weights).
+        First layer of the backbone to fine-tune; by default the one half-way.
     learning_rate : float
         Of AdamW. 2e-3 suits the embedded backbone; large ImageNet networks want 1e-4 or so.
     keep : (float, float)
@@ -283,7 +287,7 @@ def self_label(
     body.trainable = False
     names = [layer.name for layer in body.get_layer("network").layers]
     half = names[len(names) // 2]
-    from_layer = from_layer or (names[1] if body.count_params() < SMALL else half)
+    from_layer = from_layer or half
     if from_layer not in names[1:]:
         raise ValueError(
             f"{backbone.name} has no layer {from_layer!r} that training could start at"
