@@ -9,6 +9,7 @@ stopped run goes on where it was and a later one looks at new files only::
 """
 
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 STORE = "work.sqlite"  # what is known of each file
 RESULTS = ("groups.csv", "gallery.html", "model.keras", "summary.json")
 BLOCK = 256  # files read between two saves: a kill loses at most these
+BATCH = 32  # images that go through the network at a time: twice as many need 300 MB more
 THUMBNAIL = 64  # pixels
 MOST_FITTED = 20_000  # images that groups are found in; more follow by the vote of these
 MOST_GUESSED, MOST_GROUPS = 3_000, 20  # images and groups that the number of groups is guessed with
@@ -52,6 +54,7 @@ PART = 10_000  # rows at a time, where a copy of all would cost much memory
 JOINING, MOST_TURNS = 8, 8  # see follow
 TRUST = 30  # times that an image counts of which a person said where it belongs
 SURE = 2 / 3  # share of votes below which an image is unsure, as in NeighbourClustering
+NEARLY = 0.15  # of the numbers tried: a number so many ranks below the best is nearly as good
 FEW = 20  # images: no number of groups can be guessed below
 
 
@@ -513,8 +516,21 @@ def _read_new(
     store: _Store, folder: Path, names: list[str], network: "keras.Model", progress: bool
 ) -> list[dict]:
     """Look at the files that are new or changed, and compute their features."""
-    from tfl_helpers.datasets import batches
+    import tensorflow as tf
+
     from tfl_helpers.features import compiled
+
+    forward = functools.cache(lambda: compiled(network))  # nothing to compile if all is known
+    grey = network.input_shape[-1] == 1
+
+    def compute(pixels: np.ndarray) -> np.ndarray:
+        # No tf.data here: a new pipeline for each block of files would stay in memory.
+        parts = []
+        for start in range(0, len(pixels), BATCH):
+            batch = tf.cast(pixels[start : start + BATCH], tf.float32)
+            batch = tf.image.rgb_to_grayscale(batch) if grey else batch
+            parts.append(forward()(batch)[0].numpy())
+        return np.concatenate(parts)
 
     def stat(name: str) -> tuple[int, int]:
         try:
@@ -543,7 +559,6 @@ def _read_new(
     ]
     resize = network.get_layer("resize")
     size = resize.height, resize.width
-    forward = None
     Image.init()  # before the threads start: which kinds of image Pillow knows
     with (
         bar(progress, total=len(todo), desc="reading", unit="file") as shown,
@@ -555,11 +570,7 @@ def _read_new(
             part = todo[start : start + BLOCK]
             seen = list(pool.map(read, part))
             pixels = [image for *_, image in seen if image is not None]
-            features = iter(())
-            if pixels:
-                forward = forward or compiled(network)
-                ready = batches(np.stack(pixels), channels=network.input_shape[-1], batch_size=32)
-                features = iter(np.concatenate([forward(b)[0].numpy() for b in ready]))
+            features = iter(compute(np.stack(pixels)) if pixels else ())
             block = []
             for name, (about, row, image) in zip(part, seen, strict=True):
                 picture = None if image is None else _picture(image, row)
@@ -632,7 +643,12 @@ def _group(
 
 
 def _suggest(z: np.ndarray, seed: int) -> dict[str, int]:
-    """Guess the number of groups: {"k", "low", "high"}."""
+    """Guess the number of groups: {"k", "low", "high"}.
+
+    Numbers that are better than their neighbours, and nearly as good as the best, are plausible.
+    Two is passed over if there is another: the coarsest cut is nearly always steady, and two groups
+    that belong together are joined more easily than one is taken apart.
+    """
     from tfl_helpers import clustering
 
     if len(z) < FEW:
@@ -640,7 +656,16 @@ def _suggest(z: np.ndarray, seed: int) -> dict[str, int]:
     some = np.random.default_rng(seed).permutation(len(z))[:MOST_GUESSED]
     most = min(MOST_GROUPS, len(some) // 5)
     guess = clustering.estimate_n_clusters(z[np.sort(some)], 2, most, random_state=seed)
-    return {"k": guess.suggestion, "low": guess.low, "high": guess.high}
+    rank = guess.curves.set_index("k").rank().mean(axis=1)
+    beside = np.pad(rank, 1, constant_values=-np.inf)
+    peak = (rank > beside[:-2]) & (rank > beside[2:]) & (rank >= rank.max() - NEARLY * len(rank))
+    plausible = [*rank.index[peak], guess.suggestion]
+    finer = [k for k in plausible if k > 2] or plausible
+    return {
+        "k": int(max(finer, key=lambda k: rank[k])),
+        "low": int(min(plausible)),
+        "high": int(max(plausible)),
+    }
 
 
 def _names(labels: np.ndarray, k: int, earlier: Sequence[str | None]) -> list[str]:
