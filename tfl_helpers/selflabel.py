@@ -578,18 +578,13 @@ def _vote_head(z: np.ndarray, labels: np.ndarray, n_groups: int, seed: int) -> k
     A linear head cannot copy groups whose border is bent; this one says of new images what their
     neighbours are.
     """
-    axes = PCA(min(AXES, *z.shape), random_state=seed).fit(normalize(z))
-    places = normalize(axes.transform(normalize(z)))
     some = np.random.default_rng(seed).permutation(len(z))[:REMEMBERED]
     features = keras.Input(z.shape[1:], name="features")
     x = keras.layers.UnitNormalization(name="unit")(features)
-    x = keras.layers.Dense(len(axes.components_), name="axes")(x)
-    x = keras.layers.UnitNormalization(name="place")(x)
     x = keras.layers.Dense(len(some), "softmax", use_bias=False, name="remembered")(x)
     x = keras.layers.Dense(n_groups, use_bias=False, name="groups")(x)
     head = keras.Model(features, x, name="head")
-    head.get_layer("axes").set_weights([axes.components_.T, -axes.mean_ @ axes.components_.T])
-    head.get_layer("remembered").set_weights([places[some].T / VOTE])
+    head.get_layer("remembered").set_weights([normalize(z[some]).T / VOTE])
     head.get_layer("groups").set_weights([np.eye(n_groups)[labels[some]]])
     return head
 
