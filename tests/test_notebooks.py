@@ -203,6 +203,8 @@ def test_solutions_are_right_and_groups_good(path, tmp_path, monkeypatch):
     if path.stem[:2] == "04":
         before, after = map(float, re.findall(r"0\.\d+", done.key_result))
         assert after > 0.955 and after >= before
+    if path.stem[:2] == "07":
+        assert float(re.search(r"([\d.]+)% are in the group", done.key_result)[1]) > 85
     if path.stem[:2] == "05":
         frozen, trained = re.search(
             r"labels ([\d.]+) frozen and ([\d.]+)", done.key_result
