@@ -43,7 +43,8 @@ def small_series(tool, tmp_path, monkeypatch):
     (tmp_path / "in").mkdir()
     paths = []
     for number, source in enumerate(["x = 1", "assert PROFILE != 'bad', 'no such images'"]):
-        cells = [cell("PROFILE = 'digits'", "parameters"), cell(source)]
+        settings = 'PROFILE = "digits"  # or "mnist", "bad"'
+        cells = [cell(settings, "parameters"), cell(source)]
         cells.append(cell("print(f'Key result: {PROFILE}')", "key-result"))
         paths.append(tmp_path / "in" / f"{number:02d}_small.ipynb")
         kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}

@@ -321,7 +321,7 @@ class _Store:
         for table in (
             "files (name BLOB PRIMARY KEY, size INTEGER, changed INTEGER, about TEXT,"
             " digest BLOB, hash BLOB, small BLOB, picture BLOB)",
-            "features (backbone TEXT, name BLOB, z BLOB, PRIMARY KEY (backbone, name))",
+            "features (name BLOB, backbone TEXT, z BLOB, PRIMARY KEY (name, backbone))",
             "sorted (name BLOB PRIMARY KEY, grouped TEXT, corrected TEXT DEFAULT '')",
             "facts (key TEXT PRIMARY KEY, value TEXT)",
         ):
@@ -394,7 +394,7 @@ class _Store:
                 if z is not None:
                     half = z.astype("float16").tobytes()
                     base.execute(
-                        "INSERT OR REPLACE INTO features VALUES (?, ?, ?)", (backbone, name, half)
+                        "INSERT OR REPLACE INTO features VALUES (?, ?, ?)", (name, backbone, half)
                     )
 
     def _stat(self, name: bytes) -> tuple[int, int] | None:
