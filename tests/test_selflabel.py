@@ -93,6 +93,27 @@ def test_the_same_seed_changes_images_in_the_same_way(digits):
     assert np.abs(weak - images).mean() < np.abs(one - images).mean()
 
 
+def test_pen_strokes_come_and_go_where_the_ink_is():
+    images = np.zeros((60, 24, 24, 1), "float32")
+    images[:, 10:14, 11:13] = 200
+    added = selflabel.PenStrokes(1.0, 0.0, seed=0)(images, training=True).numpy() - images
+    wiped = selflabel.PenStrokes(0.0, 1.0, seed=0)(images, training=True).numpy() - images
+    assert (added.max((1, 2, 3)) > 50).all() and added.min() == 0
+    assert np.median(wiped.min((1, 2, 3))) < -100 and wiped.max() == 0
+    assert (added.mean((1, 2, 3)) < 255 / 8).all()  # short: a small part of the image
+    y, x = np.indices((24, 24)) - 11.5
+    assert np.average(np.hypot(y, x), weights=added.mean((0, 3))) < 6  # and near the ink
+    some = selflabel.PenStrokes(0.5, 0.0, seed=1)
+    changed = (some(images, training=True).numpy() != images).any((1, 2, 3))
+    assert 15 < changed.sum() < 45
+    np.testing.assert_array_equal(some(images), images)  # not in training: nothing
+    large = np.kron(images, np.ones((1, 2, 2, 1), "float32"))
+    grown = selflabel.PenStrokes(1.0, 0.0, seed=0)(large, training=True).numpy() - large
+    assert grown.sum() > 3 * added.sum()  # twice as long, twice as wide
+    again = keras.layers.deserialize(keras.layers.serialize(some))
+    assert (again.added, again.wiped, again.seed) == (0.5, 0.0, 1)
+
+
 def test_the_history_tells_each_round(quick, digits):
     history = quick.history
     assert history["round"].tolist() == [0, 1] and history.verdict[0] == "start"
