@@ -21,6 +21,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+import scoreboard
 import tensorflow as tf
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
@@ -28,7 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tfl_helpers import backbones, datasets, evaluation, features, selflabel
-from tfl_helpers.clustering import NeighbourClustering
+from tfl_helpers.clustering import NeighbourClustering, view_head
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 LIMITS = {"digits": 5_000, "mnist": 5_000, "pedestrians": 2_000, "cifar10": 4_000}
@@ -72,7 +73,7 @@ def classes(model: keras.Model, body: keras.Model, images: datasets.ImageSet) ->
 
 def table(data: str, seeds: range, untrained: bool) -> tuple[list[dict], list[dict]]:
     """Rows of one data set, and its label-efficiency curve."""
-    train, test = datasets.load(data, limit=LIMITS[data])
+    train, test = scoreboard.load(data, LIMITS[data])
     backbone, k = backbones.load(**backbones.suggested(data)), len(train.class_names)
     rate = 2e-3 if data in DRAWN else 1e-4
     pixels = backbones.load("pixels")
@@ -114,6 +115,12 @@ def table(data: str, seeds: range, untrained: bool) -> tuple[list[dict], list[di
         )
         return scored(found.labels, found.predict(test))
 
+    def copies(seed: int) -> dict[str, float]:
+        change = selflabel.augment(data, seed, damage=False)
+        views = features.extract_views(backbone, train, change)
+        head = view_head(raw_a, views, k, random_state=seed)
+        return scored(*(head.predict(z, verbose=0).argmax(1) for z in (raw_a, raw_b)))
+
     def probe(seed: int) -> dict[str, float]:
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         return scored(known, model.fit(raw_a, known).predict(raw_b))
@@ -129,6 +136,7 @@ def table(data: str, seeds: range, untrained: bool) -> tuple[list[dict], list[di
         "frozen, ours": (neighbours, 0),
         "from scratch, on the groups of ours": (scratch, 0),
         "self-labelled": (self_labelled, 0),
+        "frozen, changed copies": (copies, 0),
         "frozen, linear classifier": (probe, len(train)),
         "fine-tuned on all labels": (tuned, len(train)),
     }

@@ -5,7 +5,6 @@ Files are only read, never deleted, moved or changed, and one bad file never sto
 """
 
 import hashlib
-import os
 import stat
 import warnings
 import zlib
@@ -20,7 +19,14 @@ import pandas as pd
 from PIL import ExifTags, Image, ImageDraw, UnidentifiedImageError
 from tqdm.auto import tqdm
 
-from tfl_helpers.datasets import SUFFIXES, FolderImages, ImageReadError, ImageSet, read_image
+from tfl_helpers.datasets import (
+    SUFFIXES,
+    FolderImages,
+    ImageReadError,
+    ImageSet,
+    list_files,
+    read_image,
+)
 
 # Every problem and what it means. A file with one of the first nine is better left out;
 # `datasets.read_image` deals with the other six.
@@ -191,38 +197,6 @@ def summary(report: pd.DataFrame) -> pd.DataFrame:
     table.insert(1, "advice", ["leave out" if c in LEAVE_OUT else "keep" for c in table.index])
     table.insert(2, "meaning", [PROBLEMS[code] for code in table.index])
     return table
-
-
-def list_files(root: str | Path) -> list[str]:
-    """List every file in a folder, whatever its name, and inner folders that cannot be opened.
-
-    Parameters
-    ----------
-    root : str or Path
-        The folder. Hidden files are passed over, links to folders are not followed.
-
-    Returns
-    -------
-    list of str
-        Paths relative to `root`, with forward slashes, sorted.
-
-    Raises
-    ------
-    NotADirectoryError
-        There is no such folder.
-
-    Notes
-    -----
-    Taught in notebook 07.
-    """
-    root = Path(root).expanduser()
-    if not root.is_dir():
-        raise NotADirectoryError(f"{root} is not a folder: check the path")
-    found: list[str] = []
-    for folder, inner, files in os.walk(root, onerror=lambda e: found.append(e.filename)):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        found.extend(os.path.join(folder, name) for name in files if not name.startswith("."))
-    return sorted(Path(path).relative_to(root).as_posix() for path in found)
 
 
 def look(path: str | Path) -> dict[str, Any]:

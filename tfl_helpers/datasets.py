@@ -349,13 +349,45 @@ def load_scenes(
     )
 
 
+def list_files(root: str | Path) -> list[str]:
+    """List every file in a folder, whatever its name, and inner folders that cannot be opened.
+
+    Parameters
+    ----------
+    root : str or Path
+        The folder. Hidden files are passed over, links to folders are not followed.
+
+    Returns
+    -------
+    list of str
+        Paths relative to `root`, with forward slashes, sorted.
+
+    Raises
+    ------
+    NotADirectoryError
+        There is no such folder.
+
+    Notes
+    -----
+    Taught in notebook 07.
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise NotADirectoryError(f"{root} is not a folder: check the path")
+    found: list[str] = []
+    for folder, inner, files in os.walk(root, onerror=lambda e: found.append(e.filename)):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        found.extend(os.path.join(folder, name) for name in files if not name.startswith("."))
+    return sorted(Path(path).relative_to(root).as_posix() for path in found)
+
+
 def list_images(root: str | Path) -> list[str]:
     """List the images in a folder and its subfolders, by their suffix.
 
     Parameters
     ----------
     root : str or Path
-        The folder. Links to folders are not followed, hidden files are passed over.
+        The folder, as in `list_files`.
 
     Returns
     -------
@@ -371,16 +403,7 @@ def list_images(root: str | Path) -> list[str]:
     -----
     Taught in notebook 01.
     """
-    root = Path(root).expanduser()
-    if not root.is_dir():
-        raise NotADirectoryError(f"{root} is not a folder: check the path")
-    found = []
-    for folder, inner, files in os.walk(root):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                found.append(Path(folder, name).relative_to(root).as_posix())
-    return sorted(found)
+    return [file for file in list_files(root) if Path(file).suffix.lower() in SUFFIXES]
 
 
 def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -36,7 +36,7 @@ from PIL import Image
 
 import tfl_helpers
 from tfl_helpers import cleaning, report
-from tfl_helpers.datasets import ImageReadError, bar, read_image
+from tfl_helpers.datasets import ImageReadError, bar, list_files, read_image
 
 if TYPE_CHECKING:
     import keras
@@ -127,7 +127,7 @@ def sort_folder(
     whole. Taught in notebook 07.
     """
     folder, out = Path(folder).expanduser(), Path(out).expanduser()
-    names = cleaning.list_files(folder)
+    names = list_files(folder)
     _check(folder, out, names, groups, arrange)
     known = None if examples is None else _read_examples(Path(examples), names)
     fixed = None if corrections is None else _read_corrections(corrections, out)
