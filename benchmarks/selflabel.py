@@ -9,6 +9,7 @@ of the frozen backbone) and every run, before and after, into docs/results/selfl
 
 With --views: a small network learns groups from changed copies of neighbours instead
 (`clustering.view_head`), on top of a backbone that stays frozen (`ours, changed copies`).
+With --views --no-strokes the copies keep their strokes (`ours, copies without strokes`).
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import keras
 import pandas as pd
 import scoreboard
 from methods import peak_mb
@@ -68,14 +70,20 @@ def measure(name: str, limit: int | None, seeds: list[int]) -> tuple[dict, list[
     return _row(name, backbone.name, TUNED, runs, len(test))
 
 
-def measure_views(name: str, limit: int | None, seeds: list[int]) -> tuple[dict, list[dict]]:
+def measure_views(
+    name: str, limit: int | None, seeds: list[int], strokes: bool
+) -> tuple[dict, list[dict]]:
     """As `measure`, with groups learned from changed copies; the backbone stays frozen."""
     train, test = scoreboard.load(name, limit)
     backbone, k = backbones.load(**backbones.suggested(name)), len(train.class_names)
     backbone = backbones.several(backbone, VIEWS[name]) if name in VIEWS else backbone
     mirror = name in scoreboard.MIRROR
     a, b = (features.extract(backbone, images, mirror=mirror) for images in (train, test))
-    views = features.extract_views(backbone, train, selflabel.augment(name, damage=False))
+    method, layers = VIEWED, selflabel.augment(name, damage=False).layers
+    if not strokes:
+        method = "ours, copies without strokes"
+        layers = [layer for layer in layers if not isinstance(layer, selflabel.PenStrokes)]
+    views = features.extract_views(backbone, train, keras.Sequential(layers))
     runs, settings = [], {"n_steps": STEPS[name]} if name in STEPS else {}
     for seed in seeds:
         start = time.perf_counter()
@@ -83,10 +91,10 @@ def measure_views(name: str, limit: int | None, seeds: list[int]) -> tuple[dict,
         groups, new = (head.predict(z, batch_size=1000, verbose=0).argmax(1) for z in (a, b))
         seconds = time.perf_counter() - start
         score = evaluation.score(train.answers, groups, test.answers, new, n_groups=k)
-        about = {"data": name, "method": VIEWED, "seed": seed, "n_train": len(train)}
+        about = {"data": name, "method": method, "seed": seed, "n_train": len(train)}
         runs.append({**about, **score, "seconds": seconds})
         print({key: runs[-1][key] for key in ("data", "seed", "accuracy", "seconds")}, flush=True)
-    return _row(name, backbone.name + ", mirrored" * mirror, VIEWED, runs, len(test))
+    return _row(name, backbone.name + ", mirrored" * mirror, method, runs, len(test))
 
 
 def _row(
@@ -118,10 +126,12 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=5_000, help="training images at most")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--views", action="store_true", help="learn from views instead")
+    parser.add_argument("--no-strokes", action="store_true", help="views without `PenStrokes`")
     options = parser.parse_args()
     for name in options.data:
-        run = measure_views if options.views else measure
-        row, runs = run(name, options.limit, list(range(options.seeds)))
+        about = name, options.limit, list(range(options.seeds))
+        strokes = not options.no_strokes
+        row, runs = measure_views(*about, strokes) if options.views else measure(*about)
         print(pd.DataFrame([row]).to_string(index=False), flush=True)
         scoreboard.record(row, scoreboard.FILE)
         kept = [

@@ -528,7 +528,7 @@ def neighbour_head(
     n_heads : int
         Layers trained side by side; the one with the lowest loss is kept.
     entropy_weight : float
-        Reward for using all groups; at 0 everything ends up in one.
+        Reward for groups of equal size; at 0 everything ends up in one.
     learning_rate, batch_size, n_steps : float, int, int
         Of Adam.
     random_state : int, RandomState or None
@@ -602,8 +602,8 @@ def view_head(
     3. Train a small network with many heads on pairs: a copy of an image, a copy of one of its
        neighbours. Of all starts the head with the lowest loss is kept.
 
-    Made for thousands of photos, where neighbours are often of another kind. On 1,347 digits, whose
-    neighbours are right already, `NeighbourClustering` is better.
+    Which changes make the copies matters most, as they say what may differ inside a group. The loss
+    wants groups of equal size; where they are not, `NeighbourClustering` is better.
 
     Parameters
     ----------
@@ -618,7 +618,7 @@ def view_head(
     n_init, n_heads : int
         Starts, and heads trained side by side in each: where one ends is partly luck.
     entropy_weight : float
-        Reward for using all groups; at 0 everything ends up in one.
+        Reward for groups of equal size; at 0 everything ends up in one.
     learning_rate, batch_size, n_steps : float, int, int
         Of AdamW.
     random_state : int, RandomState or None
