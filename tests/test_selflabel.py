@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from tfl_helpers import backbones, datasets, evaluation, features, selflabel
-from tfl_helpers.clustering import NeighbourClustering
+from tfl_helpers.clustering import NeighbourClustering, view_head
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -112,6 +112,23 @@ def test_pen_strokes_come_and_go_where_the_ink_is():
     assert grown.sum() > 3 * added.sum()  # twice as long, twice as wide
     again = keras.layers.deserialize(keras.layers.serialize(some))
     assert (again.added, again.wiped, again.seed) == (0.5, 0.0, 1)
+
+
+@pytest.mark.slow
+def test_changed_copies_teach_the_groups_of_digits():
+    (train, test), backbone = datasets.load("digits"), backbones.load("letters")
+    z, z_test = (features.extract(backbone, x, progress=False) for x in (train, test))
+    change = selflabel.augment("digits", 0, damage=False)
+    views = features.extract_views(backbone, train, change, progress=False)
+    size = {"n_axes": 64, "n_init": 1, "n_heads": 16, "batch_size": 256, "n_steps": 200}
+    head = view_head(z, views, 10, random_state=0, **size)
+    groups = [head.predict(x, verbose=0).argmax(1) for x in (z, z_test)]
+    found = evaluation.score(train.answers, groups[0], test.answers, groups[1], n_groups=10)
+    assert found["accuracy"] > 0.955  # k-means: 0.953
+    assert np.bincount(groups[0], minlength=10).min() > len(z) / 20
+    raw = test.images[:4, ..., None].astype("float32")  # and it is the head of one network
+    p = keras.Sequential([backbone, head])(raw).numpy()
+    np.testing.assert_array_equal(p.argmax(1), groups[1][:4])
 
 
 def test_the_history_tells_each_round(quick, digits):
