@@ -63,7 +63,7 @@ def test_importing_the_package_is_quick_and_loads_no_tensorflow():
 # Public only because other modules of the package use them.
 INSIDE = {"bar", "download", "offline", "keras_home", "weights_file"}
 ORDER = ["streets", "datasets", "cleaning", "backbones", "features", "clustering", "selflabel"]
-ORDER += ["detection", "evaluation", "tuning", "report", "sorting"]
+ORDER += ["detection", "evaluation", "tuning", "report", "_store", "sorting"]
 
 
 @pytest.mark.parametrize("module", ORDER)
@@ -79,7 +79,7 @@ def test_every_public_docstring_says_where_it_is_taught():
     import ast
 
     for path in sorted((ROOT / "tfl_helpers").glob("*.py")):
-        if path.stem in ("letters", "__main__", "__init__"):
+        if path.stem == "letters" or path.stem.startswith("_"):
             continue
         for node in ast.parse(path.read_text()).body:
             public = isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
@@ -108,3 +108,18 @@ def test_numbers_in_the_readme_are_the_recorded_ones():
             row = rows[data, name]
             sd = "" if row["accuracy_sd"] is None else f" ± {row['accuracy_sd']:.3f}"
             assert number == f"{row['accuracy']:.3f}{sd}", (data, name)
+
+
+def test_the_project_s_own_rows_in_the_readme_are_those_of_the_scoreboard():
+    rows = json.loads((ROOT / "docs" / "results" / "scoreboard.json").read_text())
+    shown = {
+        (row["data"], row["method"]): f"{row['accuracy_mean']:.3f} ± {row['accuracy_sd']:.3f}"
+        for row in rows
+    }
+    text = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^\| `(\w+)`(?: \([^|]*\))? \|(.*)\|$", text, re.MULTILINE)
+    assert {data for data, _ in lines} == {data for data, method in shown if method == "ours"}
+    for data, cells in lines:
+        names = "ours", "ours, self-labelled", "ours, changed copies"
+        for name, cell in zip(names, cells.split("|"), strict=True):
+            assert cell.strip(" *") == shown.get((data, name), ""), (data, name)

@@ -536,7 +536,7 @@ def test_too_few_images(digits, tmp_path):
 def test_two_runs_at_once_and_a_damaged_store(digits, messy, tmp_path):
     folder, out = messy[0], tmp_path / "out"
     sort(folder, out, groups=2)
-    with sorting._Store.opened(out), pytest.raises(OSError, match="another run is using it"):
+    with sorting.Store.opened(out), pytest.raises(OSError, match="another run is using it"):
         sort(folder, out, groups=3)
     assert len(set(table_of(out)["group"]) - {""}) == 2
     (out / sorting.STORE).write_bytes(b"rubbish" * 1000)

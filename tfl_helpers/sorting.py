@@ -17,7 +17,6 @@ import os
 import platform
 import re
 import shutil
-import sqlite3
 import time
 import uuid
 import warnings
@@ -36,16 +35,15 @@ from PIL import Image
 
 import tfl_helpers
 from tfl_helpers import cleaning, report
+from tfl_helpers._store import STORE, THUMBNAIL, Store, key
 from tfl_helpers.datasets import ImageReadError, bar, list_files, read_image
 
 if TYPE_CHECKING:
     import keras
 
-STORE = "work.sqlite"  # what is known of each file
 RESULTS = ("groups.csv", "gallery.html", "model.keras", "summary.json")
 BLOCK = 256  # files read between two saves: a kill loses at most these
 BATCH = 32  # images that go through the network at a time: twice as many need 300 MB more
-THUMBNAIL = 64  # pixels
 MOST_FITTED = 20_000  # images that groups are found in; more follow by the vote of these
 MOST_GUESSED, MOST_GROUPS = 3_000, 20  # images and groups that the number of groups is guessed with
 MOST_PLACED = 10_000  # images that UMAP lays out; more are placed beside their neighbours
@@ -135,7 +133,7 @@ def sort_folder(
 
     start = time.perf_counter()
     network = backbones.load(backbone, size=size or _usual_size(backbone))
-    with _Store.opened(out) as store:
+    with Store.opened(out) as store:
         if fixed is not None:
             store.correct(fixed)
         rows = _read_new(store, folder, names, network, progress)
@@ -310,177 +308,6 @@ class _Found:
         return np.where(self.unsure, result - 2, result)
 
 
-class _Store:
-    """What is known of each file, in one SQLite file: every block is there as a whole or not."""
-
-    def __init__(self, path: Path) -> None:
-        self._base = sqlite3.connect(path, timeout=0, isolation_level=None)
-        # Locked until it is closed: two runs at once would undo each other's results.
-        self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._base.execute("BEGIN EXCLUSIVE")
-        for table in (
-            "files (name BLOB PRIMARY KEY, size INTEGER, changed INTEGER, about TEXT,"
-            " digest BLOB, hash BLOB, small BLOB, picture BLOB)",
-            "features (name BLOB, backbone TEXT, z BLOB, PRIMARY KEY (name, backbone))",
-            "sorted (name BLOB PRIMARY KEY, grouped TEXT, corrected TEXT DEFAULT '')",
-            "facts (key TEXT PRIMARY KEY, value TEXT)",
-        ):
-            self._base.execute(f"CREATE TABLE IF NOT EXISTS {table}")
-        self._base.execute("COMMIT")
-
-    @classmethod
-    @contextmanager
-    def opened(cls, out: Path) -> Iterator["_Store"]:
-        """Make the folder and open its store; what a killed run left unfinished is cleared away."""
-        out.mkdir(parents=True, exist_ok=True)
-        store = None
-        try:
-            store = cls(out / STORE)
-            for part in out.glob("*.part*"):
-                part.unlink()
-            yield store
-        except sqlite3.Error as error:
-            why = str(error)
-            if "locked" in why:
-                why = "another run is using it: wait for its end, or choose another folder"
-            elif isinstance(error, sqlite3.DatabaseError) and "not a database" in why:
-                why = f"{STORE} is damaged: delete it, and all is computed anew"
-            raise OSError(f"{out}: {why}") from error
-        finally:
-            if store is not None:
-                store._base.close()
-
-    @contextmanager
-    def _whole(self) -> Iterator[sqlite3.Connection]:
-        """All of what is written inside, or nothing of it."""
-        self._base.execute("BEGIN")
-        try:
-            yield self._base
-        except BaseException:
-            self._base.execute("ROLLBACK")
-            raise
-        self._base.execute("COMMIT")
-
-    def stats(self) -> dict[bytes, tuple[int, int]]:
-        """Size and time of change of each file when it was last read."""
-        return {
-            name: (a, b)
-            for name, a, b in self._base.execute("SELECT name, size, changed FROM files")
-        }
-
-    def have_features(self, backbone: str) -> set[bytes]:
-        query = "SELECT name FROM features WHERE backbone = ?"
-        return {name for (name,) in self._base.execute(query, (backbone,))}
-
-    def save(self, backbone: str, block: Sequence[tuple]) -> None:
-        """Save (name, stat, row, picture, features) of some files; what was known goes."""
-        with self._whole() as base:
-            for name, (size, changed), row, picture, z in block:
-                if self._stat(name) != (size, changed):
-                    base.execute("DELETE FROM features WHERE name = ?", (name,))
-                about = {
-                    k: row[k]
-                    for k in ("codes", "notes", "bytes", "mode", "width", "height")
-                    if k in row
-                }
-                mark = row.get("hash")
-                packed = None if mark is None else np.packbits(mark).tobytes()
-                small = row["thumbnail"].tobytes() if "thumbnail" in row else None
-                values = (name, size, changed, json.dumps(about), row.get("digest"), packed, small)
-                base.execute(
-                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*values, picture),
-                )
-                if z is not None:
-                    half = z.astype("float16").tobytes()
-                    base.execute(
-                        "INSERT OR REPLACE INTO features VALUES (?, ?, ?)", (name, backbone, half)
-                    )
-
-    def _stat(self, name: bytes) -> tuple[int, int] | None:
-        query = "SELECT size, changed FROM files WHERE name = ?"
-        return self._base.execute(query, (name,)).fetchone()
-
-    def rows(self) -> dict[bytes, dict]:
-        """Give what `cleaning.look` said of each file."""
-        rows = {}
-        query = "SELECT name, about, digest, hash, small FROM files"
-        for name, about, digest, packed, small in self._base.execute(query):
-            rows[name] = row = json.loads(about)
-            if digest is not None:
-                row["digest"] = digest
-                row["hash"] = np.unpackbits(np.frombuffer(packed, "uint8")).astype(bool)
-                row["thumbnail"] = np.frombuffer(small, "uint8").reshape(3, 256)
-        return rows
-
-    def features(self, backbone: str, names: Sequence[str]) -> np.ndarray:
-        """Features of some images: float32 (n, d)."""
-        result = None
-        for i, name in enumerate(names):
-            query = "SELECT z FROM features WHERE backbone = ? AND name = ?"
-            (z,) = self._base.execute(query, (backbone, _key(name))).fetchone()
-            if result is None:
-                result = np.empty((len(names), len(z) // 2), "float32")
-            result[i] = np.frombuffer(z, "float16")
-        return result
-
-    def pictures(self, names: Sequence[str]) -> np.ndarray:
-        """Small pictures of some images: uint8 (n, side, side, 3)."""
-        side = THUMBNAIL if len(names) <= report.MANY else THUMBNAIL // 2
-        result = np.empty((len(names), side, side, 3), "uint8")
-        for i, name in enumerate(names):
-            query = "SELECT picture FROM files WHERE name = ?"
-            (picture,) = self._base.execute(query, (_key(name),)).fetchone()
-            result[i] = np.asarray(Image.open(BytesIO(picture)).resize((side, side)))
-        return result
-
-    def fact(self, key: str) -> Any:
-        found = self._base.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
-        return None if found is None else json.loads(found[0])
-
-    def keep(self, placed: Mapping[str, str], **facts: Any) -> None:
-        """Remember the group of each image, and facts, for the next run."""
-        with self._whole() as base:
-            for name, group in placed.items():
-                base.execute(
-                    "INSERT INTO sorted (name, grouped) VALUES (?, ?)"
-                    " ON CONFLICT (name) DO UPDATE SET grouped = excluded.grouped",
-                    (_key(name), group),
-                )
-            for key, value in facts.items():
-                base.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, json.dumps(value)))
-
-    def correct(self, table: pd.DataFrame) -> None:
-        """Take over the groups of a corrected table; what a person said of an image stays."""
-        with self._whole() as base:
-            for file, group, corrected in zip(
-                table["file"], table["group"], table["corrected"], strict=True
-            ):
-                if group:
-                    mark = corrected if corrected in ("moved", "confirmed") else ""
-                    base.execute(
-                        "INSERT OR REPLACE INTO sorted VALUES (?, ?, ?)", (_key(file), group, mark)
-                    )
-        # New names alone leave the groups as they are: they are found again and keep their names.
-        groups = {group for group in table["group"] if group}
-        if self.corrections() or len(groups) != self.fact("groups"):
-            self.keep({}, corrected=True)
-
-    def earlier(self) -> dict[str, str]:
-        """Group of each image in the earlier run, or as corrected since."""
-        found = self._base.execute("SELECT name, grouped FROM sorted")
-        return {os.fsdecode(name): group for name, group in found}
-
-    def corrections(self) -> dict[str, str]:
-        """Give what a person said: file to "moved" or "confirmed"."""
-        found = self._base.execute("SELECT name, corrected FROM sorted WHERE corrected != ''")
-        return {os.fsdecode(name): mark for name, mark in found}
-
-
-def _key(name: str) -> bytes:
-    return os.fsencode(name)  # a name need not be text
-
-
 def _usual_size(backbone: str) -> int | None:
     from tfl_helpers import backbones
 
@@ -513,7 +340,7 @@ def _check(folder: Path, out: Path, names: list[str], groups: Any, arrange: str 
 
 
 def _read_new(
-    store: _Store, folder: Path, names: list[str], network: "keras.Model", progress: bool
+    store: Store, folder: Path, names: list[str], network: "keras.Model", progress: bool
 ) -> list[dict]:
     """Look at the files that are new or changed, and compute their features."""
     import tensorflow as tf
@@ -555,7 +382,7 @@ def _read_new(
     todo = [
         name
         for name in names
-        if _key(name) not in done or stats[_key(name)] != (now := stat(name)) or -1 in now
+        if key(name) not in done or stats[key(name)] != (now := stat(name)) or -1 in now
     ]
     resize = network.get_layer("resize")
     size = resize.height, resize.width
@@ -575,17 +402,17 @@ def _read_new(
             for name, (about, row, image) in zip(part, seen, strict=True):
                 picture = None if image is None else _picture(image, row)
                 z = None if image is None else next(features)
-                block.append((_key(name), about, row, picture, z))
+                block.append((key(name), about, row, picture, z))
             store.save(network.name, block)
             shown.update(len(part))
     rows = store.rows()
-    return [rows[_key(name)] for name in names]
+    return [rows[key(name)] for name in names]
 
 
-def _state(store: _Store, names: list[str], *settings: Any) -> str:
+def _state(store: Store, names: list[str], *settings: Any) -> str:
     """Sum up what a result hangs on; the same again, nothing is to be done."""
     stats = store.stats()
-    files = [(_key(name).hex(), *stats[_key(name)]) for name in names]
+    files = [(key(name).hex(), *stats[key(name)]) for name in names]
     content = json.dumps([tfl_helpers.__version__, *settings, files], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -608,7 +435,7 @@ def _picture(image: np.ndarray, row: dict) -> bytes:
 
 
 def _group(
-    store: _Store, backbone: str, used: list[str], groups: int | str | None, seed: int
+    store: Store, backbone: str, used: list[str], groups: int | str | None, seed: int
 ) -> _Found:
     """Find groups, or let those follow that a person has corrected."""
     from sklearn.preprocessing import normalize
@@ -684,7 +511,7 @@ def _names(labels: np.ndarray, k: int, earlier: Sequence[str | None]) -> list[st
 
 
 def _joined(
-    table: pd.DataFrame, used: list[str], found: _Found | None, store: _Store
+    table: pd.DataFrame, used: list[str], found: _Found | None, store: Store
 ) -> pd.DataFrame:
     """Make the table of files: a duplicate goes where the first of its kind went."""
     place = {name: i for i, name in enumerate(used)} if found else {}
@@ -828,7 +655,7 @@ def _places(z: np.ndarray, seed: int) -> np.ndarray | None:
 
 def _write_gallery(
     path: Path,
-    store: _Store,
+    store: Store,
     table: pd.DataFrame,
     used: list[str],
     found: _Found | None,
