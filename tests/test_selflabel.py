@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
+from sklearn.preprocessing import normalize
 
 from tfl_helpers import backbones, datasets, evaluation, features, selflabel
 from tfl_helpers.clustering import NeighbourClustering, view_head
@@ -223,6 +224,17 @@ def test_a_vanished_group_is_an_alarm_and_a_way_back(digits):
     result = selflabel.self_label(backbone, train, labels, cluster=cluster, rounds=2, steps=4)
     assert "vanished" in result.history.verdict.iloc[-1] and len(result.history) == 2
     assert (result.labels == lost).sum() > 0.6 * (labels == lost).sum()
+
+
+def test_the_vote_holds_where_all_features_lie_far_to_one_side():
+    z, labels = blobs([60, 60, 60])
+    far = z - z.mean(0) + 300 * np.eye(z.shape[1])[0] * np.abs(z).max()
+    assert (normalize(far) @ normalize(far.mean(0, keepdims=True)).T).min() > 0.999
+    for features_there in (z - z.mean(0), far):
+        head = selflabel._vote_head(features_there, labels, 3, seed=0)
+        p = head.predict(features_there, verbose=0)
+        np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
+        assert (p.argmax(1) == labels).all() and np.median(p.max(1)) > 0.8
 
 
 @pytest.mark.slow

@@ -620,13 +620,19 @@ def _probabilities(head: keras.Model, z: np.ndarray) -> np.ndarray:
     return head(z, training=False).numpy()
 
 
-def _head(z: np.ndarray, n_groups: int) -> keras.Model:
-    """Features, scaled to length one and centred, to probabilities."""
+def _centred(z: np.ndarray) -> keras.Model:
+    """Features to their place around the mean: scaled to length one, then centred."""
     unit = normalize(z)
     spread = np.full(z.shape[1], unit.var(axis=0).mean())  # one number: angles stay as they are
     features = keras.Input(z.shape[1:], name="features")
     x = keras.layers.UnitNormalization(name="unit")(features)
     x = keras.layers.Normalization(mean=unit.mean(axis=0), variance=spread, name="centre")(x)
+    return keras.Model(features, x)
+
+
+def _head(z: np.ndarray, n_groups: int) -> keras.Model:
+    """Features to probabilities, by straight borders."""
+    features, x = (place := _centred(z)).input, place.output
     x = keras.layers.Dense(n_groups, "softmax", kernel_initializer="zeros", name="groups")(x)
     return keras.Model(features, x, name="head")
 
@@ -642,15 +648,16 @@ def _vote_head(z: np.ndarray, labels: np.ndarray, n_groups: int, seed: int) -> k
     """Features to the soft vote of remembered images, nearest by angle; nothing is trained.
 
     A linear head cannot copy groups whose border is bent; this one says of new images what their
-    neighbours are.
+    neighbours are. Angles are seen from the mean: training may move all features far to one side.
     """
     some = np.random.default_rng(seed).permutation(len(z))[:REMEMBERED]
-    features = keras.Input(z.shape[1:], name="features")
-    x = keras.layers.UnitNormalization(name="unit")(features)
+    place = _centred(z)
+    x = keras.layers.UnitNormalization(name="direction")(place.output)
+    features, remembered = place.input, normalize(place(z[some]).numpy())
     x = keras.layers.Dense(len(some), "softmax", use_bias=False, name="remembered")(x)
     x = keras.layers.Dense(n_groups, use_bias=False, name="groups")(x)
     head = keras.Model(features, x, name="head")
-    head.get_layer("remembered").set_weights([normalize(z[some]).T / VOTE])
+    head.get_layer("remembered").set_weights([remembered.T / VOTE])
     head.get_layer("groups").set_weights([np.eye(n_groups)[labels[some]]])
     return head
 
