@@ -291,7 +291,9 @@ def test_two_processes_write_the_same_file(tmp_path):
     with warnings.catch_warnings(action="error"):
         table = tuning.runs(file)
     assert len(table) == 200 and table.groupby("who").i.nunique().tolist() == [100, 100]
-    assert all(json.loads(line) for line in file.read_text().splitlines())
+    # One that looks while the other is writing sees no end of line and begins a new one: an empty
+    # line may stay, but no row is torn.
+    assert all(json.loads(line) for line in file.read_text().splitlines() if line)
 
 
 @pytest.mark.slow
