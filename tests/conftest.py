@@ -1,12 +1,37 @@
-"""Fixtures shared by all tests: where the real photos and weights lie."""
+"""Fixtures shared by all tests: the digits and their features, and where real photos lie."""
 
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Training and test images of the digits."""
+    from tfl_helpers import datasets
+
+    return datasets.load("digits")
+
+
+@pytest.fixture(scope="session")
+def letters():
+    """The embedded backbone; not to be changed."""
+    from tfl_helpers import backbones
+
+    return backbones.load("letters")
+
+
+@pytest.fixture(scope="session")
+def digit_features(digits, letters) -> tuple[np.ndarray, np.ndarray]:
+    """Features of the digits, train and test, from the embedded backbone."""
+    from tfl_helpers import features
+
+    return tuple(features.extract(letters, part, cache=False, progress=False) for part in digits)
 
 
 def _place(variable: str, beside: Path) -> Path:

@@ -34,8 +34,9 @@ import pandas as pd
 from PIL import Image
 
 import tfl_helpers
-from tfl_helpers import cleaning, report
-from tfl_helpers._store import STORE, THUMBNAIL, Store, key
+from tfl_helpers._old import report
+from tfl_helpers.datasets import cleaning
+from tfl_helpers._old._store import STORE, THUMBNAIL, Store, key
 from tfl_helpers.datasets import ImageReadError, bar, list_files, read_image
 
 if TYPE_CHECKING:

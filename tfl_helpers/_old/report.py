@@ -285,7 +285,7 @@ def gallery(
     with_picture = _pictured(table[shown], order)
     data["pictures"] = int(with_picture.sum())
 
-    template = resources.files("tfl_helpers").joinpath("data/gallery.html").read_text("utf-8")
+    template = resources.files("tfl_helpers").joinpath("sorting/gallery.html").read_text("utf-8")
     fill = {
         "title": html.escape(_plain(title)),
         "note": html.escape(_plain(note)),

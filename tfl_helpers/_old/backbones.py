@@ -19,7 +19,8 @@ import keras
 import numpy as np
 import pandas as pd
 
-from tfl_helpers import datasets, letters
+from tfl_helpers import datasets
+from tfl_helpers._old import letters
 
 PHOTO_SIZE = 224  # what most ImageNet networks were trained on; the others:
 OWN_SIZES = {"InceptionV3": 299, "InceptionResNetV2": 299, "Xception": 299, "NASNetLarge": 331}

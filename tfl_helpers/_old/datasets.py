@@ -28,7 +28,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm.auto import tqdm
 
-from tfl_helpers import streets
+from tfl_helpers._old import streets
 
 if TYPE_CHECKING:
     import pandas as pd

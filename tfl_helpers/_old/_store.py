@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tfl_helpers import report
+from tfl_helpers._old import report
 
 STORE = "work.sqlite"
 THUMBNAIL = 64  # pixels

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
-WEIGHTS = Path(__file__).parent / "data" / "letters.npz"
+WEIGHTS = Path(__file__).parents[1] / "backbones" / "letters.npz"
 SIZE = 24
 WIDTHS = (32, 64, 128, 128)
 

@@ -1,0 +1,121 @@
+"""How well groups fit together, without labels: with neighbours, and with one another."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.metrics import adjusted_rand_score
+
+NOT_GROUPED = -1  # an image that a run did not see
+
+
+def neighbour_agreement(groups: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
+    """Compute the share of each image's neighbours that are in its group.
+
+    Parameters
+    ----------
+    groups : np.ndarray, int (n,)
+        Group of each image.
+    neighbours : np.ndarray, int (n, m)
+        Rows of each image's neighbours, from `nearest`.
+
+    Returns
+    -------
+    np.ndarray
+        float64 (n,), 0 to 1.
+
+    Examples
+    --------
+    >>> neighbour_agreement(np.array([0, 0, 1]), np.array([[1, 2], [0, 0], [0, 1]]))
+    array([0.5, 1. , 0. ])
+    """
+    return (groups[neighbours] == groups[:, None]).mean(axis=1)
+
+
+def agreement(groups: ArrayLike, neighbours: np.ndarray) -> float:
+    """Compute the share of neighbours in the same group, corrected for chance.
+
+    Parameters
+    ----------
+    groups : array of int, shape (n,)
+        Group of each image; pairs with -1 (not grouped) do not count.
+    neighbours : np.ndarray, int (n, m)
+        Rows of each image's neighbours, from `nearest`.
+
+    Returns
+    -------
+    float
+        1: neighbours always share a group. 0: no more often than any two images, as with random
+        groups or one group for all. Fewer groups share more easily.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ, or no neighbours are grouped.
+
+    References
+    ----------
+    (p - c) / (1 - c) as in Cohen (1960), with p the share and c the chance that two images drawn
+    at random share a group.
+
+    Examples
+    --------
+    >>> agreement([0, 0, 1, 1], np.array([[1], [0], [3], [2]]))
+    1.0
+    """
+    groups = np.asarray(groups)
+    if groups.ndim != 1 or len(groups) != len(neighbours):
+        raise ValueError(
+            f"groups of shape {groups.shape}, neighbours of {np.shape(neighbours)}: give one group "
+            "and one row of neighbours for each image"
+        )
+    seen = (groups[:, None] != NOT_GROUPED) & (groups[neighbours] != NOT_GROUPED)
+    if not seen.any():
+        raise ValueError("no two neighbours are grouped, so nothing can agree")
+    share = np.mean((groups[:, None] == groups[neighbours])[seen])
+    sizes = np.unique(groups[groups != NOT_GROUPED], return_counts=True)[1]
+    chance = np.sum((sizes / sizes.sum()) ** 2)
+    return float((share - chance) / (1 - chance)) if chance < 1 else 0.0
+
+
+def stability(runs: Sequence[ArrayLike]) -> float:
+    """Compute how much several runs agree, whatever they call their groups.
+
+    Parameters
+    ----------
+    runs : sequence of int arrays, each (n,)
+        Groups of the same images, -1 where a run did not see an image.
+
+    Returns
+    -------
+    float
+        Mean adjusted Rand index of all pairs of runs, over the images that both saw. A pair in
+        which a run has a single group counts 0: that comes out every time and says nothing.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two runs, or their lengths differ.
+
+    References
+    ----------
+    von Luxburg (2010), Clustering stability.
+
+    Examples
+    --------
+    >>> stability([[0, 0, 1, 1], [1, 1, 0, 0]])
+    1.0
+    """
+    runs = [np.asarray(run) for run in runs]
+    if len(runs) < 2 or len({run.shape for run in runs}) > 1:
+        shapes = [run.shape for run in runs]
+        raise ValueError(f"runs must be two or more, of the same images; their shapes: {shapes}")
+
+    def similarity(one: np.ndarray, other: np.ndarray) -> float:
+        both = (one != NOT_GROUPED) & (other != NOT_GROUPED)
+        if min(len(np.unique(run[both])) for run in (one, other)) < 2:
+            return 0.0
+        return adjusted_rand_score(one[both], other[both])
+
+    return float(np.mean([similarity(*pair) for pair in combinations(runs, 2)]))

@@ -1,0 +1,2 @@
+"""Shim."""
+from tfl_helpers.__main__ import machine

@@ -1,0 +1,2 @@
+"""Shim."""
+from tfl_helpers._old.cleaning import make_messy_folder

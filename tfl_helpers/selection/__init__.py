@@ -1,0 +1,5 @@
+"""Shim: re-exports the old module until it is rewritten here."""
+from tfl_helpers._old import tuning as _old
+
+globals().update({k: v for k, v in vars(_old).items() if not k.startswith("__")})
+from tfl_helpers._old.clustering import GroupNumber, balance_evidence, estimate_n_clusters
