@@ -7,6 +7,8 @@ export TFL_CACHE_DIR ?= $(CURDIR)/build/cache
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 # k-means here is small: on a busy machine threads that wait for each other cost ten times its work.
 export OMP_NUM_THREADS ?= 1
+# Two test workers with two TensorFlow threads each would wait for one another on two cores.
+ONE_THREAD := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
 .PHONY: run test lab notebooks clean
 .DEFAULT_GOAL := run
@@ -21,11 +23,10 @@ $(STAMP): pyproject.toml constraints.txt
 run: $(STAMP)  ## execute the series, pages and results in build/
 	$(BIN)/python tools/notebooks.py run --profile $(PROFILE)
 
-test: $(STAMP)  ## style, unit tests, notebooks
+test: $(STAMP)  ## style, examples, unit tests, notebooks; SLOW=1 adds what takes long or needs photos
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-cell-timeout=300 notebooks
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal $(if $(SLOW),,-m "not slow")
 
 lab: $(STAMP)  ## open the series in JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb

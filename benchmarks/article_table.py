@@ -29,7 +29,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tfl_helpers import backbones, datasets, evaluation, features, selflabel
+from tfl_helpers.augment import augmenter
 from tfl_helpers.clustering import NeighbourClustering, view_head
+from tfl_helpers.lessons import article
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 LIMITS = {"digits": 5_000, "mnist": 5_000, "pedestrians": 2_000, "cifar10": 4_000}
@@ -42,18 +44,18 @@ def fine_tune(train: datasets.ImageSet, backbone: keras.Model, rate: float, seed
     """Train the second half of a backbone and a new head on all answers: plain Keras."""
     answers = evaluation.unseal(train.answers)  # on purpose: the row that may see them
     keras.utils.set_random_seed(seed)
-    inner = backbones.layers(backbone).layer
+    inner = backbones.inner_layers(backbone).layer
     body = backbones.unfreeze(keras.models.clone_model(backbone), inner[len(inner) // 2])
     body.set_weights(backbone.get_weights())
     head = keras.layers.Dense(len(train.class_names), activation="softmax")
     model = keras.Model(body.input, head(body.output))
     model.compile(keras.optimizers.AdamW(rate), "sparse_categorical_crossentropy")
-    change, rng = selflabel.augment(train.name, seed), np.random.default_rng(seed)
+    change, rng = augmenter(train.name, seed), np.random.default_rng(seed)
     total = ROUNDS * STEPS * BATCH
     order = np.concatenate([rng.permutation(len(train)) for _ in range(total // len(train) + 1)])
     images = datasets.batches(
         train.images[order[:total]],
-        size=(body.layers[1].height, body.layers[1].width),
+        size=backbones.input_size(body),
         channels=body.input_shape[-1],
         batch_size=BATCH,
     )
@@ -66,7 +68,7 @@ def fine_tune(train: datasets.ImageSet, backbone: keras.Model, rate: float, seed
 
 def classes(model: keras.Model, body: keras.Model, images: datasets.ImageSet) -> np.ndarray:
     """Most probable class of each image, at the size that `body` sees."""
-    size = (body.layers[1].height, body.layers[1].width) if body is not model else None
+    size = backbones.input_size(body) if body is not model else None
     ready = datasets.batches(images, size=size, channels=model.input_shape[-1])
     return np.concatenate([model(batch, training=False).numpy().argmax(1) for batch in ready])
 
@@ -74,7 +76,7 @@ def classes(model: keras.Model, body: keras.Model, images: datasets.ImageSet) ->
 def table(data: str, seeds: range, untrained: bool) -> tuple[list[dict], list[dict]]:
     """Rows of one data set, and its label-efficiency curve."""
     train, test = scoreboard.load(data, LIMITS[data])
-    backbone, k = backbones.load(**backbones.suggested(data)), len(train.class_names)
+    backbone, k = backbones.load(**datasets.describe(data).backbone), len(train.class_names)
     rate = 2e-3 if data in DRAWN else 1e-4
     pixels = backbones.load("pixels")
     pixel_a, pixel_b = (features.extract(pixels, x) for x in (train, test))
@@ -87,7 +89,7 @@ def table(data: str, seeds: range, untrained: bool) -> tuple[list[dict], list[di
     def scored(groups: np.ndarray, test_groups: np.ndarray) -> dict[str, float]:
         return evaluation.score(train.answers, groups, test.answers, test_groups, n_groups=k)
 
-    def dice(seed: int) -> dict[str, float]:
+    def random_groups(seed: int) -> dict[str, float]:
         rng = np.random.default_rng(seed)
         return scored(rng.integers(k, size=len(train)), rng.integers(k, size=len(test)))
 
@@ -100,7 +102,7 @@ def table(data: str, seeds: range, untrained: bool) -> tuple[list[dict], list[di
         return scored(ours[seed].labels_, ours[seed].predict(b))
 
     def scratch(seed: int) -> dict[str, float]:
-        model = selflabel.from_scratch(train, ours[seed].labels_, steps=ROUNDS * STEPS, seed=seed)
+        model = article.from_scratch(train, ours[seed].labels_, steps=ROUNDS * STEPS, seed=seed)
         return scored(*(classes(model, model, x) for x in (train, test)))
 
     def self_labelled(seed: int) -> dict[str, float]:
@@ -116,7 +118,7 @@ def table(data: str, seeds: range, untrained: bool) -> tuple[list[dict], list[di
         return scored(found.labels, found.predict(test))
 
     def copies(seed: int) -> dict[str, float]:
-        change = selflabel.augment(data, seed, damage=False)
+        change = augmenter(data, seed, damage=False)
         views = features.extract_views(backbone, train, change)
         head = view_head(raw_a, views, k, random_state=seed)
         return scored(*(head.predict(z, verbose=0).argmax(1) for z in (raw_a, raw_b)))
@@ -130,7 +132,7 @@ def table(data: str, seeds: range, untrained: bool) -> tuple[list[dict], list[di
         return scored(known, classes(model, backbone, test))
 
     runs = {
-        "chance": (dice, 0),
+        "chance": (random_groups, 0),
         "pixels, k-means": (lambda seed: k_means(seed, pixel_a, pixel_b), 0),
         "frozen, k-means": (lambda seed: k_means(seed, a, b), 0),
         "frozen, ours": (neighbours, 0),

@@ -3,7 +3,7 @@
     TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/choices.py [DATA ...] [--early N]
 
 Backbones, layers (pixels and an early layer as traps) and input sizes x ways of normalising x
-methods, ranked by `tuning.search` on the training images. Only then every candidate is fitted on
+methods, ranked by `selection.search` on the training images. Only then every candidate is fitted on
 all training images, with five seeds, and scored on test. Writes docs/results/choices.json: per data
 set what was chosen, its accuracy, the best, the median, the regret, the rank correlation of the
 order with the accuracy; the same for each score alone; and every candidate. `at_home` is neighbour
@@ -24,7 +24,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.pipeline import make_pipeline
 
-from tfl_helpers import backbones, clustering, datasets, evaluation, features, tuning
+from tfl_helpers import backbones, clustering, datasets, evaluation, features, selection
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "results" / "choices.json"
 LIMITS = {"digits": 5_000, "mnist": 5_000, "pedestrians": 2_000, "cifar10": 4_000}
@@ -54,7 +54,7 @@ def early(data: str) -> dict:
     """Name of each representation of the harder case -> backbone."""
     choice = backbones.suggested(data)
     models = {"pixels": backbones.load("pixels"), "end": backbones.load(**choice)}
-    inner = backbones.layers(models["end"])
+    inner = backbones.inner_layers(models["end"])
     convolutions = list(inner.layer[inner.type == "Conv2D"])
     for name, place in {"first layer": 0, "middle": 0.5, "late": 0.75}.items():
         layer = convolutions[int(place * (len(convolutions) - 1))]
@@ -78,7 +78,7 @@ def measure(data: str, n_seeds: int, n_early: int | None) -> dict:
         print(data, name, raw[name][0].shape, flush=True)
     tried = methods(k)
     start = time.perf_counter()
-    table = tuning.search({name: a for name, (a, _) in raw.items()}, tried)
+    table = selection.search({name: a for name, (a, _) in raw.items()}, tried)
     seconds = time.perf_counter() - start
 
     # The choice is made. From here on answers are open.
@@ -86,7 +86,7 @@ def measure(data: str, n_seeds: int, n_early: int | None) -> dict:
         a, b = raw[table.representation[name]]
         found = []
         for seed in range(n_seeds):
-            model = tuning.seeded(tried[table.method[name]], seed)
+            model = selection.seeded(tried[table.method[name]], seed)
             groups = model.fit(a)[-1].labels_, model.predict(b)
             pairs = train.answers, groups[0], test.answers, groups[1]
             found.append(evaluation.score(*pairs, n_groups=k)["accuracy"])

@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn.decomposition import PCA
 
 from tfl_helpers import backbones, datasets, evaluation, features
+from tfl_helpers.lessons import article
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 PHOTO_SIZE = {"pedestrians": (160, 96)}  # height, width: crops are twice as tall as wide
@@ -26,8 +27,8 @@ def spaces(train: datasets.ImageSet, test: datasets.ImageSet) -> dict:
     size = PHOTO_SIZE.get(train.name, 128)
     models = {
         "pixels": backbones.load("pixels"),
-        "article's network, untrained": backbones.cut(
-            backbones.define_model((32, 32, 3), 10, seed=0), "add"
+        "article's network, untrained": backbones.from_layer(
+            article.define_model((32, 32, 3), 10, seed=0), "add"
         ),
         "letters": backbones.load("letters"),
         "MobileNetV2": backbones.load("MobileNetV2", size=size),

@@ -20,10 +20,10 @@ TRIED = ((64, 15), (32, 15), (128, 15), (64, 10), (64, 30))  # axes, neighbours
 
 def measure(train, test, raw: list, axes: int, n_neighbors: int, n_seeds: int) -> dict:
     """Means over the seeds."""
-    clustering.AXES, found = axes, []
-    k, (a, b) = len(train.class_names), raw
+    found, k, (a, b) = [], len(train.class_names), raw
+    settings = {"n_components": axes, "n_neighbors": n_neighbors}
     for seed in range(n_seeds):
-        model = clustering.NeighbourClustering(k, n_neighbors=n_neighbors, random_state=seed)
+        model = clustering.NeighbourClustering(k, random_state=seed, **settings)
         pairs = train.answers, model.fit(a).labels_, test.answers, model.predict(b)
         found.append(evaluation.score(*pairs, n_groups=k))
     table = pd.DataFrame(found)

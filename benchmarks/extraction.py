@@ -32,7 +32,7 @@ def bare_pass(backbone: keras.Model, photos: np.ndarray, n_images: int) -> float
     """Seconds of the compiled network and pooling on batches that lie ready."""
     ready = backbones.prepare(backbone, photos[:READY])
     batches = [tf.constant(ready[i : i + BATCH]) for i in range(0, READY, BATCH)]
-    network, pool = backbone.get_layer("network"), backbone.get_layer("pool")
+    network, pool = backbones.network(backbone), backbone.get_layer("pool")
     forward = tf.function(lambda batch: pool(network(batch, training=False)))
     forward(batches[0])  # compile
     start = time.perf_counter()

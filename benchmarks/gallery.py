@@ -1,9 +1,9 @@
-"""Size and speed of the page that `report.gallery` writes: `python benchmarks/gallery.py`.
+"""Size and speed of the page that `sorting.write_gallery` writes: `python benchmarks/gallery.py`.
 
 Writes pages of 1,000, 5,000 and 100,000 thumbnails of `cifar10` (a larger page shows some of them
 again) and opens each in Chromium five times, without a network: seconds until the first row of
-thumbnails is decoded and drawn. The memory is that which writing adds to the process, with the
-thumbnails in a file. Writes docs/results/gallery.json.
+thumbnails is decoded and drawn. The memory is that which writing adds to the process, to the
+thumbnails themselves. Writes docs/results/gallery.json.
 """
 
 import argparse
@@ -20,27 +20,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import psutil
-from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from tfl_helpers import datasets, report
+from tfl_helpers import datasets, sorting
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results" / "gallery.json"
 LOADS = 5
 
 
-def store(path: Path, n: int, side: int, photos: np.ndarray) -> None:
-    """Write so many thumbnails into a file, photos over and over."""
-    stored = np.memmap(path, "uint8", "w+", shape=(n, side, side, 3))
-    for i in range(n):
-        stored[i] = Image.fromarray(photos[i % len(photos)]).resize((side, side))
-    stored.flush()
+def thumbnails(photos: np.ndarray, n: int) -> list[bytes]:
+    """Make so many thumbnails, of photos over and over."""
+    made = [sorting.thumbnail(photo) for photo in photos[:n]]
+    return [made[i % len(made)] for i in range(n)]
 
 
-def write(folder: Path, n: int, side: int) -> dict:
+def write(folder: Path, n: int, photos: np.ndarray) -> dict:
     """Write a page of so many images, in a process of its own; seconds, size and peak memory."""
     rng = np.random.default_rng(0)
-    stored = np.memmap(folder / "thumbnails", "uint8", "r", shape=(n, side, side, 3))
+    pictures = thumbnails(photos, n)
     group, confidence = rng.integers(0, 20, n), rng.uniform(0.3, 1, n)
     table = pd.DataFrame(
         {
@@ -63,13 +60,13 @@ def write(folder: Path, n: int, side: int) -> dict:
 
     (watcher := threading.Thread(target=watch)).start()
     start = time.perf_counter()
-    page = report.gallery(folder / "gallery.html", table, stored, places, progress=False)
+    page = sorting.write_gallery(folder / "gallery.html", table, pictures, places, progress=False)
     seconds = time.perf_counter() - start
     done.set()
     watcher.join()
     return {
         "images": n,
-        "thumbnail_pixels": side,
+        "thumbnail_pixels": 64 if n <= 20_000 else 32,
         "page_mb": round(page.stat().st_size / 1e6, 1),
         "write_seconds": round(seconds, 1),
         "write_memory_mb": round((peak - before) / 1e6),
@@ -102,10 +99,8 @@ def main() -> None:
     photos, rows = datasets.load("cifar10", limit=5000, progress=False)[0].images, []
     for n in parser.parse_args().images:
         with tempfile.TemporaryDirectory() as folder, sync_playwright() as player:
-            side = 64 if n <= report.MANY else 32
-            store(Path(folder, "thumbnails"), n, side, photos)
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
-                row = fresh.submit(write, Path(folder), n, side).result()
+                row = fresh.submit(write, Path(folder), n, photos).result()
             chromium = player.chromium.launch(executable_path=browser, args=["--no-sandbox"])
             page = chromium.new_page(viewport={"width": 1280, "height": 1000}, offline=True)
             address = Path(folder, "gallery.html").as_uri()

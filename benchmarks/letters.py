@@ -13,25 +13,17 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 from sklearn.manifold import spectral_embedding
-from sklearn.metrics import confusion_matrix, normalized_mutual_info_score
+from sklearn.metrics import normalized_mutual_info_score
 from sklearn.neighbors import kneighbors_graph
 from sklearn.preprocessing import normalize
 
-from tfl_helpers import letters
+from tfl_helpers import backbones, evaluation
 
 SEEDS = range(5)
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "letters.json"
-
-
-def accuracy(truth: np.ndarray, groups: np.ndarray) -> float:
-    """Share of images in the right group under the best one-to-one matching."""
-    table = confusion_matrix(truth, groups)
-    rows, columns = linear_sum_assignment(-table)
-    return float(table[rows, columns].sum() / len(truth))
 
 
 def kmeans(vectors: np.ndarray, seed: int) -> np.ndarray:
@@ -71,7 +63,7 @@ def data() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 def main() -> None:
     """Measure, print and write."""
-    backbone, rows = letters.load(), []
+    backbone, rows = backbones.load("letters"), []
     print(f"{'data':<12}{'features':<10}{'method':<10}{'accuracy':>9}{'sd':>8}{'nmi':>8}")
     for name, (images, truth) in data().items():
         features = backbone.predict(images.astype("float32"), batch_size=256, verbose=0)
@@ -82,7 +74,7 @@ def main() -> None:
                 if kind == "pixels" and method != "k-means":
                     continue
                 groups = [cluster(normalize(vectors), seed) for seed in SEEDS]
-                scores = [accuracy(truth, g) for g in groups]
+                scores = [evaluation.hungarian_accuracy(truth, g) for g in groups]
                 nmi = np.mean([normalized_mutual_info_score(truth, g) for g in groups])
                 row = {
                     "data": name,

@@ -82,12 +82,14 @@ def after_umap(then: Callable, a: np.ndarray, b: np.ndarray, k: int, seed: int) 
 
 def scan(a: np.ndarray, b: np.ndarray, k: int, seed: int) -> Groups:
     """SCAN: ten linear heads, 20 neighbours, entropy weight 5, 100 epochs of batches of 128."""
-    from tfl_helpers import clustering
+    from heads import neighbour_head
 
-    near, _ = clustering.nearest(a, 20)
+    from tfl_helpers.clustering import nearest
+
+    near, _ = nearest(a, 20)
     steps = 100 * max(len(a) // 128, 1)
     settings = {"learning_rate": 1e-4, "batch_size": 128, "n_steps": steps, "random_state": seed}
-    head = clustering.neighbour_head(a, near, k, **settings)
+    head = neighbour_head(a, near, k, **settings)
     return tuple(head.predict(z, verbose=0).argmax(1) for z in (a, b))
 
 
@@ -109,9 +111,9 @@ def temi(a: np.ndarray, b: np.ndarray, k: int, seed: int) -> Groups:
 
 def turtle(a: np.ndarray, b: np.ndarray, k: int, seed: int) -> Groups:
     """TURTLE in one space: 6,000 steps, 10 inner ones, rate 1e-3, entropy weight 10."""
-    from tfl_helpers import clustering
+    from heads import turtle_head
 
-    (head,) = clustering.turtle_head([a], k, n_steps=6000, random_state=seed)
+    (head,) = turtle_head([a], k, n_steps=6000, random_state=seed)
     return tuple(head.predict(z, verbose=0).argmax(1) for z in (a, b))
 
 
@@ -135,9 +137,9 @@ METHODS = {  # name -> (method, how features are scaled, what is imported before
     "UMAP + GMM": (partial(after_umap, gmm), "l2", "umap"),
     "UMAP + Ward": (partial(after_umap, ward), "l2", "umap"),
     "ours": (ours, "l2", "tfl_helpers.clustering"),
-    "SCAN": (scan, "standard", "tfl_helpers.clustering"),
-    "TEMI": (temi, "standard", "tfl_helpers.clustering"),
-    "TURTLE": (turtle, "standard", "tfl_helpers.clustering"),
+    "SCAN": (scan, "standard", "heads"),
+    "TEMI": (temi, "standard", "temi"),
+    "TURTLE": (turtle, "standard", "heads"),
 }
 
 

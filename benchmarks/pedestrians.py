@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_score, recall_score, roc_curve
 
-from tfl_helpers import backbones, clustering, datasets, detection, evaluation, features, streets
+from tfl_helpers import backbones, clustering, datasets, evaluation, features, pedestrians
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "results" / "pedestrians.json"
 GROUPS = (2, 12)
@@ -35,15 +35,13 @@ def crops(data: str, k: int, seed: int, stored: dict) -> dict[str, float]:
     start = time.perf_counter()
     scale = features.normaliser("l2").fit(z)
     model = clustering.NeighbourClustering(k, random_state=seed).fit(scale.transform(z))
-    pairs = evaluation.map_groups(train.answers, model.labels_)
-    wanted = np.array([pairs[g] for g in model.labels_]) == 1
-    network = detection.classifier(stored["backbone"], z, wanted)
+    pairing = evaluation.Pairing(train.answers, model.labels_)
+    wanted = pairing.predict(model.labels_) == 1
+    network = pedestrians.classifier(stored["backbone"], z, wanted)
     kernel, bias = network.get_layer("log_odds").get_weights()
     score = (z_test @ kernel + bias)[:, 0]
     seconds = time.perf_counter() - start
-    groups = evaluation.score(
-        train.answers, model.labels_, test.answers, model.predict(scale.transform(z_test))
-    )
+    groups = pairing.score(test.answers, model.predict(scale.transform(z_test)))
     true = evaluation.unseal(test.answers) == 1
     false_alarms, found, _ = roc_curve(true, score)
     grey = test.images.mean((1, 2, 3))
@@ -63,30 +61,30 @@ def crops(data: str, k: int, seed: int, stored: dict) -> dict[str, float]:
 def whole(data: str, stored: dict, seed: int) -> dict[str, float]:
     """Miss rate on whole pictures, of the last network."""
     z, wanted, backbone = stored["z"], stored["wanted"], stored["backbone"]
-    extra = [streets.parts(stored["train"].images[wanted], 1000, seed=seed)]
+    extra = [pedestrians.parts_of_people(stored["train"].images[wanted], 1000, seed=seed)]
     if data == "drawn_streets":
-        inside, scenes = datasets.load_scenes(data, limit=N_SCENES[data])
-        extra.append(streets.random_windows(inside, 3000, seed=seed))
+        inside, scenes = pedestrians.load_scenes(data, limit=N_SCENES[data])
+        extra.append(pedestrians.random_windows(inside, 3000, seed=seed))
     else:
         known = evaluation.unseal(stored["test"].answers)  # to build the pictures
         scenes = [
-            streets.montage(stored["test"].images, known, seed=i) for i in range(N_SCENES[data])
+            pedestrians.montage(stored["test"].images, known, seed=i) for i in range(N_SCENES[data])
         ]
     background = features.extract(backbone, np.concatenate(extra), progress=False)
     labels = np.append(wanted, np.zeros(len(background), bool))
-    score = detection.scorer(detection.classifier(backbone, np.vstack([z, background]), labels))
+    score = pedestrians.scorer(pedestrians.classifier(backbone, np.vstack([z, background]), labels))
     boxes, sure = [], []
     for scene in scenes:
-        places, scores = detection.scan(scene.image, score)
-        places = detection.person_boxes(places)
-        places, scores = detection.suppress(places, scores, threshold=scores.max() - 8)
+        places, scores = pedestrians.scan(scene.image, score)
+        places = pedestrians.person_boxes(places)
+        places, scores = pedestrians.suppress(places, scores, threshold=scores.max() - 8)
         boxes.append(places)
         sure.append(scores)
     people = [scene.people for scene in scenes]
-    found, missed = evaluation.match_boxes(people, boxes, sure, aspect=0.41)
-    curve = evaluation.miss_rate_curve(found, len(missed), len(scenes))
+    found, missed = pedestrians.match_boxes(people, boxes, sure, aspect=0.41)
+    curve = pedestrians.miss_rate_curve(found, len(missed), len(scenes))
     return {
-        "log_average_miss_rate": evaluation.log_average_miss_rate(curve),
+        "log_average_miss_rate": pedestrians.log_average_miss_rate(curve),
         "miss_rate_at_1_fppi": curve.miss_rate[curve.fppi <= 1].min(),
     }
 
@@ -94,7 +92,7 @@ def whole(data: str, stored: dict, seed: int) -> dict[str, float]:
 def measure(data: str, seeds: range) -> list[dict]:
     """One row per number of groups."""
     train, test = datasets.load(data)
-    backbone, rows = backbones.load(**backbones.suggested(data)), []
+    backbone, rows = backbones.load(**datasets.describe(data).backbone), []
     stored = {"train": train, "test": test, "backbone": backbone}
     stored |= {"z": features.extract(backbone, train), "z_test": features.extract(backbone, test)}
     for k in GROUPS:

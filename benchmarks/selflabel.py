@@ -22,12 +22,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import pandas as pd
+import layers
 import scoreboard
 from methods import peak_mb
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from tfl_helpers import backbones, clustering, evaluation, features, selflabel
+from tfl_helpers.augment import PenStrokes, augmenter
 from tfl_helpers.clustering import NeighbourClustering
 
 RUNS = Path(__file__).resolve().parents[1] / "docs" / "results" / "selflabel.json"
@@ -76,14 +78,14 @@ def measure_views(
     """As `measure`, with groups learned from changed copies; the backbone stays frozen."""
     train, test = scoreboard.load(name, limit)
     backbone, k = backbones.load(**backbones.suggested(name)), len(train.class_names)
-    backbone = backbones.several(backbone, VIEWS[name]) if name in VIEWS else backbone
+    backbone = layers.side_by_side(backbone, VIEWS[name]) if name in VIEWS else backbone
     mirror = name in scoreboard.MIRROR
     a, b = (features.extract(backbone, images, mirror=mirror) for images in (train, test))
-    method, layers = VIEWED, selflabel.augment(name, damage=False).layers
+    method, changes = VIEWED, augmenter(name, damage=False).layers
     if not strokes:
         method = "ours, copies without strokes"
-        layers = [layer for layer in layers if not isinstance(layer, selflabel.PenStrokes)]
-    views = features.extract_views(backbone, train, keras.Sequential(layers))
+        changes = [layer for layer in changes if not isinstance(layer, PenStrokes)]
+    views = features.extract_views(backbone, train, keras.Sequential(changes))
     runs, settings = [], {"n_steps": STEPS[name]} if name in STEPS else {}
     for seed in seeds:
         start = time.perf_counter()

@@ -4,7 +4,7 @@
 
 Train and test are thinned so that the kind of rank r keeps a share r^-a of the images: a = 0 keeps
 all kinds equal, at a = 1 the largest is ten times the smallest. Which kind is large, and which
-images stay, is drawn anew with each seed. `clustering.balance_evidence` sees training features
+images stay, is drawn anew with each seed. `selection.balance_evidence` sees training features
 only; then `NeighbourClustering` is fitted with each balance and scored on test. Writes
 docs/results/skew.json, a row per data, a and balance: scores, means of the evidence, and how often
 the evidence put this balance first. The rows "first by evidence" and "best on test" say what
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tfl_helpers import backbones, clustering, datasets, evaluation, features
+from tfl_helpers import backbones, clustering, datasets, evaluation, features, selection
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "results" / "skew.json"
 EXPONENTS = (0.0, 0.5, 1.0)
@@ -42,7 +42,7 @@ def measure(train, test, raw: list[np.ndarray], exponent: float, seed: int) -> p
     rows = [thinned(y, exponent, seed) for y in answers]
     (a, b), (y, y_test) = ([x[i] for x, i in zip(xs, rows, strict=True)] for xs in (raw, answers))
     k, start = len(train.class_names), time.perf_counter()
-    table = clustering.balance_evidence(a, k, random_state=seed)
+    table = selection.balance_evidence(a, k, random_state=seed)
     table["evidence_seconds"] = time.perf_counter() - start
     table["place"] = range(len(table))
     for balance in table.index:

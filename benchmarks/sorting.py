@@ -32,7 +32,7 @@ import pandas as pd
 from PIL import Image, ImageOps
 from sklearn.preprocessing import normalize
 
-from tfl_helpers import backbones, clustering, datasets, evaluation, features, report, sorting
+from tfl_helpers import backbones, clustering, datasets, evaluation, features, sorting
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "results" / "sorting.json"
 
@@ -78,7 +78,7 @@ def measure(what: str) -> dict:
         row |= {"peak_mb": peak, "again_seconds": again, "steps": summary["seconds"]}
         row |= {"groups": len(summary["groups"]), "suggestion": summary["suggestion"]}
         row |= {name + "_mb": round((out / name).stat().st_size / 1e6, 1) for name in NAMES}
-        table = report.read_table(out / "groups.csv")
+        table = sorting.read_table(out / "groups.csv")
         used = (table["group"] != "").to_numpy()
         codes = pd.factorize(table["group"][used])[0]
         row["accuracy"] = round(evaluation.hungarian_accuracy(truth[used], codes), 4)
@@ -91,7 +91,7 @@ NAMES = ("gallery.html", "work.sqlite", "model.keras")
 def follow(data: str, n: int, k: int, per_class: int) -> dict:
     """Correct some images in each class: how right the others are, before and after."""
     train, _ = datasets.load(data, limit=n, progress=False)
-    backbone = backbones.load(**backbones.suggested(data))
+    backbone = backbones.load(**datasets.describe(data).backbone)
     z, truth = normalize(features.extract(backbone, train)), evaluation.unseal(train.answers)
     n_classes, shares = len(train.class_names), []
     for seed in range(5):
@@ -103,7 +103,7 @@ def follow(data: str, n: int, k: int, per_class: int) -> dict:
         chosen = np.concatenate([rng.permutation(rows)[:per_class] for rows in wrong])
         corrected = np.isin(np.arange(len(z)), chosen)
         groups = np.where(corrected, truth, said)
-        names, p = sorting.follow(z, groups.tolist(), corrected, seed=seed)
+        names, p = sorting.propagate_corrections(z, groups.tolist(), corrected, seed=seed)
         new = np.array(names)[p.argmax(1)]
         right = [(which == truth)[~corrected].mean() for which in (said, new)]
         shares.append([corrected.sum(), *right])

@@ -2,23 +2,29 @@
 
 import hashlib
 import http.server
+import importlib.util
 import os
 import random
+import socket
 import threading
-import urllib.request
-from unittest import mock
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfl_helpers import backbones, datasets, letters
+from tfl_helpers import backbones, datasets
 from tfl_helpers.backbones import WeightsMissingError
+from tfl_helpers.backbones import letters as letters_network
+from tfl_helpers.backbones.families import FAMILIES, SCALINGS
+from tfl_helpers.backbones.weights import APPLICATIONS as TABLE
+from tfl_helpers.backbones.weights import find_weights
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 20, 28, 3), dtype="uint8")
 RAW = IMAGES.astype("float32")
-APPLICATIONS = backbones.names()[2:]
+APPLICATIONS = [name for name in dir(keras.applications) if name[0].isupper()]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -29,9 +35,27 @@ def offline(monkeypatch, tmp_path, request):
         monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
 
 
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*args, **options):
+        raise AssertionError("the network was tried")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+
+
 @pytest.fixture(scope="module")
 def mobilenet():
     return backbones.load("MobileNetV2", size=32, weights=None)
+
+
+def script(path):
+    if not (ROOT / path).is_file():
+        pytest.skip(f"{path} is part of the repository, not of the installed package")
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def features(backbone, images=RAW):
@@ -51,14 +75,13 @@ def small_network(size=8):
 
 def test_names_and_suggestions_can_be_loaded():
     names = backbones.names()
-    wanted = {"letters", "pixels", "VGG16", "VGG19", "ResNet50", "MobileNetV2", "EfficientNetV2B0"}
-    assert wanted < set(names) and len(names) > 35
-    for data in [*datasets.CLASS_NAMES, "folder:somewhere"]:
-        options = backbones.suggested(data)
-        assert backbones.load(**options, weights=None).output_shape[1] in (256, 1280)
-        assert (options["name"] == "letters") == (
-            data in ("digits", "drawn_streets", "mnist", "fashion_mnist")
-        )
+    assert names == ["letters", "pixels", *APPLICATIONS] and len(names) > 35
+    options = {data: backbones.suggested(data) for data in [*datasets.CATALOGUE, "folder:any"]}
+    drawn = {"digits", "drawn_streets", "mnist", "fashion_mnist"}
+    assert {data for data, option in options.items() if option["name"] == "letters"} == drawn
+    for data in ("digits", "drawn_streets", "pedestrians"):
+        wide = 256 if data in drawn else 1280
+        assert backbones.load(**options[data], weights=None).output_shape == (None, wide)
 
 
 @pytest.mark.parametrize("options, message", [
@@ -69,6 +92,7 @@ def test_names_and_suggestions_can_be_loaded():
     ({"layer": "features"}, r"gives no maps.*pooling=None"),
     ({"size": 0.5}, "size"), ({"size": (1, 2, 3)}, r"one number or \(height, width\)"),
     ({"size": -3}, "size is one number"),
+    ({"name": "VGG16", "weights": "places"}, "no set of weights is called 'places'"),
 ])  # fmt: skip
 def test_what_cannot_be_is_a_clear_error(options, message):
     with pytest.raises(ValueError, match=message):
@@ -76,8 +100,7 @@ def test_what_cannot_be_is_a_clear_error(options, message):
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "VGG16", "NASNetMobile", "EfficientNetV2B0"])
-def test_missing_weights_say_what_to_do_and_touch_no_network(name, monkeypatch):
-    monkeypatch.setattr(urllib.request, "urlopen", mock.Mock(side_effect=AssertionError))
+def test_missing_weights_say_what_to_do_and_touch_no_network(name, no_network):
     with pytest.raises(WeightsMissingError) as error:
         backbones.load(name)
     for part in ("KERAS_HOME", "prefetch", "weights=None", "TFL_OFFLINE", ".h5"):
@@ -89,7 +112,7 @@ def test_missing_weights_say_what_to_do_and_touch_no_network(name, monkeypatch):
 
 def test_letters_and_pixels_take_any_image(tmp_path):
     grey = RAW.mean(3, keepdims=True)
-    expected = letters.load().predict(grey, verbose=0)
+    expected = letters_network.load()(tf.image.resize(grey, (24, 24)) / 127.5 - 1).numpy()
     backbone = backbones.load("letters")
     np.testing.assert_allclose(features(backbone, grey), expected, rtol=1e-4, atol=1e-5)
     backbone.save(tmp_path / "letters.keras")
@@ -97,7 +120,7 @@ def test_letters_and_pixels_take_any_image(tmp_path):
     np.testing.assert_allclose(features(again, grey), expected, rtol=1e-4, atol=1e-5)
     assert features(backbones.load("letters", size=(16, 40)), grey).shape == (6, 256)
     inner = backbones.load("letters", layer="block2_conv2_relu", pooling="max")
-    assert features(inner, grey).shape == (6, letters.WIDTHS[1])
+    assert features(inner, grey).shape == (6, letters_network.WIDTHS[1])
     pixels = features(backbones.load("pixels", size=(20, 28)))
     np.testing.assert_allclose(pixels, RAW.reshape(6, -1) / 255, atol=1e-6)
 
@@ -119,9 +142,9 @@ def test_real_weights_give_what_keras_gives(keras_home, photo_bundle):
 
 
 @pytest.mark.parametrize("name, module", [
-    ("VGG16", keras.applications.vgg16), ("ResNet50", keras.applications.resnet50),
-    ("MobileNetV2", keras.applications.mobilenet_v2), ("DenseNet121", keras.applications.densenet),
-    ("EfficientNetV2B0", keras.applications.efficientnet_v2),
+    ("VGG16", keras.applications.vgg16), ("MobileNetV2", keras.applications.mobilenet_v2),
+    *(pytest.param(name, getattr(keras.applications, module), marks=pytest.mark.slow)
+      for name, module in [("DenseNet121", "densenet"), ("EfficientNetV2B0", "efficientnet_v2")]),
 ])  # fmt: skip
 def test_preprocessing_is_that_of_each_network(name, module):
     backbone = backbones.load(name, weights=None, size=32)
@@ -130,28 +153,48 @@ def test_preprocessing_is_that_of_each_network(name, module):
     assert features(backbone).shape == (6, backbone.output_shape[1])
 
 
-class Asked(Exception):
-    """Carries what a network asks for, before it is built."""
+@pytest.fixture(scope="module")
+def tool():
+    return script("tools/list_weights.py")
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_every_network_has_its_own_size_and_scaling(name):
+def test_every_network_has_its_own_size_and_scaling(name, tool):
+    assert FAMILIES[name].size == tool.default_size(name)
+    layer = SCALINGS[FAMILIES[name].scaling]()
     make = getattr(keras.applications, name)
-
-    def ask(shape, default_size, **_):
-        raise Asked(default_size)
-
-    if not name.startswith("MobileNetV3"):  # which does not ask
-        patch = mock.patch("keras.src.applications.imagenet_utils.obtain_input_shape", ask)
-        with patch, pytest.raises(Asked) as asked:
-            make(weights=None)
-        assert asked.value.args[0] == backbones.OWN_SIZES.get(name, backbones.PHOTO_SIZE)
-    scaled = RAW
-    for layer in backbones._preprocessing(name):  # none, or one
-        scaled = layer(scaled)
     module = __import__(make.__module__, fromlist=["preprocess_input"])
     expected = module.preprocess_input(RAW.copy())
-    np.testing.assert_allclose(scaled, expected, atol=2e-3)
+    np.testing.assert_allclose(RAW if layer is None else layer(RAW), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name, size", [("MobileNetV2", 160), ("MobileNet", 128), ("VGG16", 100)])
+def test_weights_are_those_that_keras_would_take(name, size, tool):
+    known = TABLE[name]["weights"]
+    assert known.get(str(size), known["default"]) == tool.weights(name, size)
+
+
+@pytest.mark.parametrize("size, wanted", [(96, 96), (160, 160), (100, 224), ((160, 96), 224)])
+def test_sizes_with_weights_of_their_own_take_them(size, wanted):
+    with pytest.raises(WeightsMissingError, match=f"kernels_1.0_{wanted}_no_top.h5"):
+        backbones.load("MobileNetV2", size=size)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_efficientnets_are_scaled_as_they_were_trained(tmp_path, monkeypatch):
+    """Keras scales their images once more, but only if it looks for the weights itself."""
+    network = keras.applications.EfficientNetB0(False, None, input_shape=(32, 32, 3))
+    (scale,) = (x for x in network.layers if isinstance(x, keras.layers.Normalization))
+    scale.set_weights([np.array([0.4, 0.5, 0.3]), np.array([0.05, 0.06, 0.04]), np.array(1)])
+    path = tmp_path / "keras" / "models" / TABLE["EfficientNetB0"]["weights"]["default"]["file"]
+    path.parent.mkdir(parents=True)
+    network.save(path)
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: str(path))
+    plain = keras.applications.EfficientNetB0(False, input_shape=(32, 32, 3), pooling="avg")
+    resized = tf.image.resize(RAW, (32, 32))
+    backbone = backbones.load("EfficientNetB0", size=32)
+    np.testing.assert_allclose(features(backbone), plain(resized), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -168,13 +211,13 @@ def test_networks_of_every_kind_run(name):
 
 @pytest.mark.parametrize("pooling", ["avg", "max", "flatten", None])
 def test_inner_layers_and_pooling(mobilenet, pooling):
-    table = backbones.layers(mobilenet)
+    table = backbones.inner_layers(mobilenet)
     row = table[table.layer == "block_6_expand_relu"].squeeze()
     assert (row.type, row.output, row.parameters) == ("ReLU", "4 x 4 x 192", 0)
     inner = backbones.load(
         "MobileNetV2", size=32, weights=None, layer="block_6_expand_relu", pooling=pooling
     )
-    whole = mobilenet.get_layer("network")
+    whole = backbones.network(mobilenet)
     maps = keras.Model(whole.inputs, whole.get_layer("block_6_expand_relu").output)
     expected = maps.predict(backbones.prepare(mobilenet, IMAGES), verbose=0)
     if pooling:
@@ -184,15 +227,40 @@ def test_inner_layers_and_pooling(mobilenet, pooling):
     np.testing.assert_allclose(features(inner), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_cut_makes_a_backbone_of_any_model():
+def test_any_model_becomes_a_backbone():
     own = small_network(20)
-    backbone = backbones.cut(own, "relu", pooling="max")
+    backbone = backbones.from_layer(own, "relu", pooling="max")
     resized = tf.image.resize(RAW, (20, 20))
     np.testing.assert_allclose(features(backbone), own(resized).numpy().max((1, 2)), rtol=1e-4)
     assert backbone.name == "own_20x20_relu_max" and not backbone.trainable_weights
     with pytest.raises(ValueError, match="did you mean relu"):
-        backbones.cut(own, "rely")
+        backbones.from_layer(own, "rely")
     np.testing.assert_allclose(backbones.prepare(backbone, IMAGES), resized, atol=1e-4)
+    with pytest.raises(ValueError, match="no pooling is called 'mean'"):
+        backbones.from_layer(own, "relu", pooling="mean")
+
+
+def test_what_a_backbone_sees_can_be_asked_for(mobilenet):
+    assert backbones.input_size(mobilenet) == (32, 32)
+    assert backbones.input_size(small_network(20)) == (20, 20)
+    any_size = keras.Input((None, None, 3))
+    any_size = keras.Model(any_size, keras.layers.Conv2D(2, 3, name="conv")(any_size))
+    assert backbones.input_size(backbones.from_layer(any_size, "conv")) is None
+    assert backbones.network(mobilenet).input_shape == (None, 32, 32, 3)
+
+
+def test_benchmarks_put_several_layers_side_by_side(letters):
+    several = script("benchmarks/layers.py").side_by_side
+    images = RAW.mean(3, keepdims=True)
+    names = ["block2_conv2_relu", "block4_conv2_relu"]
+    both = several(letters, names)
+    parts = [features(backbones.load("letters", layer=name), images) for name in names]
+    np.testing.assert_allclose(features(both, images), np.concatenate(parts, 1), atol=1e-5)
+    assert not both.trainable_weights
+    with pytest.raises(ValueError, match="did you mean"):
+        several(letters, ["block2_conv2_rel"])
+    with pytest.raises(ValueError, match="one layer"):
+        several(letters, [])
 
 
 # --- frozen and not ----------------------------------------------------------------------------
@@ -260,21 +328,46 @@ def test_weights_are_downloaded_once_and_checked(tmp_path, monkeypatch):
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        address = f"http://127.0.0.1:{server.server_port}/w.h5"
+        about = {"file": "w.h5", "url": f"http://127.0.0.1:{server.server_port}/w.h5"}
+        about["hash"] = "0" * 32
+        monkeypatch.setitem(TABLE, "Small", {"weights": {"default": about}})
         try:
             with pytest.raises(WeightsMissingError, match="has hash"):
-                backbones.weights_file("w.h5", address, file_hash="0" * 32)
+                find_weights("Small", (8, 8))
             assert not list((tmp_path / "keras").rglob("*.*"))
-            md5 = hashlib.md5(content).hexdigest()
-            path = backbones.weights_file("w.h5", address, cache_subdir="models", file_hash=md5)
+            about["hash"] = hashlib.md5(content).hexdigest()
+            path = find_weights("Small", (8, 8))
         finally:
             server.shutdown()
             thread.join()
-    assert path == str(tmp_path / "keras" / "models" / "w.h5")
-    assert backbones.weights_file("w.h5", "") == path  # found, with nothing to ask
-    assert (tmp_path / "keras" / "models" / "w.h5").read_bytes() == content
+    assert path == tmp_path / "keras" / "models" / "w.h5" and path.read_bytes() == content
+    assert find_weights("Small", (8, 8)) == path  # found, with nobody to ask
+    about["file"] = "other.h5"
     with pytest.raises(WeightsMissingError, match="download:"):
-        backbones.weights_file("other.h5", address)
+        find_weights("Small", (8, 8))
+
+
+@pytest.mark.photos
+def test_weights_are_found_where_nothing_may_be_written(keras_home, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    file = TABLE["MobileNetV2"]["weights"]["96"]["file"]
+    (tmp_path / "models").symlink_to(keras_home / "models")
+    tmp_path.chmod(0o555)
+    try:
+        assert find_weights("MobileNetV2", (96, 96)) == tmp_path / "models" / file
+        copy = backbones.copy_to_bundle("MobileNetV2", tmp_path.parent / "bundle", size=96)
+    finally:
+        tmp_path.chmod(0o755)
+    assert copy == tmp_path.parent / "bundle" / "models" / file
+    assert copy.stat().st_size == (keras_home / "models" / file).stat().st_size
+
+
+def test_only_imagenet_networks_are_copied_to_a_bundle(tmp_path):
+    with pytest.raises(ValueError, match="no ImageNet backbone is called 'letters'"):
+        backbones.copy_to_bundle("letters", tmp_path)
+    with pytest.raises(WeightsMissingError, match="prefetch"):
+        backbones.copy_to_bundle("VGG16", tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("export", ["model.export", "tf.saved_model.save", "tf.Module"])
@@ -301,65 +394,9 @@ def test_a_saved_model_becomes_a_frozen_backbone(tmp_path, export):
         backbones.from_hub(path, size=9)
 
 
-def test_a_saved_model_that_is_not_there_is_a_clear_error(tmp_path, monkeypatch):
+def test_a_saved_model_that_is_not_there_is_a_clear_error(tmp_path, no_network):
     for place in (tmp_path / "none", tmp_path):
         with pytest.raises(WeightsMissingError, match=r"no SavedModel at.*saved_model\.pb"):
             backbones.from_hub(place, size=8)
-    monkeypatch.setattr(urllib.request, "urlopen", mock.Mock(side_effect=AssertionError))
     with pytest.raises(WeightsMissingError, match="TFL_OFFLINE=1 forbids"):
         backbones.from_hub("https://tfhub.dev/google/imagenet/mobilenet_v2", size=224)
-
-
-# --- the article's network ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 13, 3), (28, 28, 1), (32, 32, 3), (65, 33, 3)])
-def test_the_articles_network_builds_for_any_size(shape):
-    model = backbones.define_model(shape, 7)
-    found = features(model, np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype("f4"))
-    assert found.shape == (2, 7)
-    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
-    assert {"base", "up1", "up2", "output"} < {layer.name for layer in model.layers}
-    assert model.get_layer("up2").output.shape[3] == 32
-    same, other = (backbones.define_model(shape, 7, seed=s) for s in (0, 1))
-    np.testing.assert_array_equal(same.get_weights()[0], model.get_weights()[0])
-    assert not np.array_equal(other.get_weights()[0], model.get_weights()[0])
-
-
-def test_the_articles_network_learns_is_saved_and_loaded(tmp_path):
-    bright = np.arange(40) % 2
-    images = (
-        np.random.default_rng(0).uniform(0, 100, (40, 9, 11, 1)) + 150 * bright[:, None, None, None]
-    )
-    model = backbones.define_model((9, 11, 1), 2)
-    model.compile(
-        keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"]
-    )
-    history = model.fit(images, bright, epochs=10, batch_size=10, verbose=0).history
-    assert history["loss"][-1] < 0.5 * history["loss"][0] and history["accuracy"][-1] > 0.95
-    model.save(tmp_path / "article.keras")
-    again = keras.models.load_model(tmp_path / "article.keras")
-    np.testing.assert_allclose(features(again, images), features(model, images), rtol=1e-5)
-
-
-@pytest.mark.parametrize("shape, classes", [
-    ((7, 8, 1), 2), ((8, 8), 2), ((8, 8, 2), 2), ((8, 8, 1), 1), ((None, 8, 1), 2),
-    ((8, 8, 1, 1), 2),
-])  # fmt: skip
-def test_the_articles_network_refuses_what_makes_no_sense(shape, classes):
-    with pytest.raises(ValueError, match=r"input_shape must be|num_classes must be"):
-        backbones.define_model(shape, classes)
-
-
-def test_several_layers_side_by_side():
-    whole = backbones.load("letters")
-    images = np.random.default_rng(0).integers(0, 256, (5, 20, 20, 1)).astype("float32")
-    names = ["block2_conv2_relu", "block4_conv2_relu"]
-    both = backbones.several(whole, names)
-    parts = [backbones.load("letters", layer=name)(images) for name in names]
-    np.testing.assert_allclose(both(images), np.concatenate(parts, axis=1), atol=1e-5)
-    assert not both.trainable_weights
-    with pytest.raises(ValueError, match="did you mean"):
-        backbones.several(whole, ["block2_conv2_rel"])
-    with pytest.raises(ValueError, match="one layer"):
-        backbones.several(whole, [])

@@ -1,16 +1,18 @@
+"""Graphs of neighbours, balanced assignment, the estimator and the head."""
+
 import inspect
+import subprocess
+import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
-from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tfl_helpers import backbones, clustering, datasets, evaluation, features
-from tfl_helpers.clustering import NeighbourClustering
+from tfl_helpers import clustering, evaluation, features
+from tfl_helpers.clustering import NeighbourClustering, neighbours
 
 RNG = np.random.default_rng(0)
 
@@ -24,43 +26,39 @@ def clouds(sizes=(60, 60, 60), d=8, spread=0.25, seed=0):
     return z[order].astype("float32"), member[order]
 
 
-@pytest.fixture(scope="module")
-def digits():
-    train, test = datasets.load("digits")
-    backbone = backbones.load("letters")
-    z = [features.extract(backbone, x, cache=False, progress=False) for x in (train, test)]
-    return train, test, *z
-
-
 @parametrize_with_checks([NeighbourClustering(n_neighbors=5, random_state=0)])
 def test_scikit_learn_s_own_checks(estimator, check):
     check(estimator)
 
 
-def test_digits_are_found_without_labels(digits):
-    train, test, a, b = digits
-    model = NeighbourClustering(10, random_state=0).fit(a)
+@pytest.fixture(scope="module")
+def fitted(digit_features):
+    return NeighbourClustering(10, random_state=0).fit(digit_features[0])
+
+
+def test_digits_are_found_without_labels(digits, digit_features, fitted):
+    (train, test), (_, b), model = digits, digit_features, fitted
     result = evaluation.score(train.answers, model.labels_, test.answers, model.predict(b))
     assert result["accuracy"] >= 0.95
     assert evaluation.check_collapse(model.labels_, 10, warn=False) is None
     proba = model.predict_proba(b)
     np.testing.assert_allclose(proba.sum(1), 1)
     sure = proba.max(1) > np.median(proba.max(1))
-    pairs = evaluation.map_groups(train.answers, model.labels_)
-    right = np.array([pairs[g] for g in model.predict(b)]) == evaluation.unseal(test.answers)
+    named = evaluation.Pairing(train.answers, model.labels_).predict(model.predict(b))
+    right = named == evaluation.unseal(test.answers)
     assert right[sure].mean() >= right[~sure].mean()  # what it is sure of is right more often
 
 
-def test_labels_shuffled_or_absent_change_nothing(digits):
-    _, _, a, b = digits
+def test_labels_shuffled_or_absent_change_nothing(digit_features):
+    a, b = (z[::4] for z in digit_features)
     model = [NeighbourClustering(10, random_state=0) for _ in range(3)]
     answers = RNG.integers(0, 10, len(a))
     fits = [m.fit(a, y) for m, y in zip(model, (None, answers, answers[::-1]), strict=True)]
     for other in fits[1:]:
         np.testing.assert_array_equal(fits[0].labels_, other.labels_)
         np.testing.assert_array_equal(fits[0].predict(b), other.predict(b))
-    for name, part in inspect.getmembers(clustering, inspect.isfunction):
-        if part.__module__ == clustering.__name__:
+    for name in clustering.__all__:
+        if inspect.isfunction(part := getattr(clustering, name)):
             assert not {"y", "answers", "labels"} & set(inspect.signature(part).parameters), name
 
 
@@ -81,6 +79,7 @@ def test_a_seed_fixes_everything():
         ({"n_clusters": 2}, np.array([[1, np.nan], [0, 1], [1, 1]]), "NaN"),
         ({"n_clusters": 2}, np.empty((0, 3)), "0 sample"),
         ({"n_clusters": 2, "n_neighbors": 0}, np.eye(4), "n_neighbors=0"),
+        ({"n_clusters": 2, "n_components": 0}, np.eye(4), "n_components=0"),
     ],
 )
 def test_bad_input_is_refused(settings, z, said):
@@ -100,7 +99,7 @@ def test_odd_but_right_input():
         same = NeighbourClustering(2, random_state=0).fit(np.ones((40, 3)))
     assert set(same.labels_) == {0} and same.votes_.shape == (40, 2)
     z, member = clouds((40, 40))
-    twice = np.repeat(z, 20, axis=0)  # more twins than neighbours
+    twice = np.repeat(z, 20, axis=0)  # more copies than neighbours
     found = NeighbourClustering(2, random_state=0).fit(twice)
     assert np.isfinite(found.predict_proba(z)).all()
     assert set(found.labels_) == {0, 1}
@@ -115,7 +114,7 @@ def test_nearest_finds_others_by_angle():
     assert (distances < 0.1).all()
 
 
-def test_the_graph_is_symmetric_and_joins_friends():
+def test_the_graph_is_symmetric_and_joins_what_belongs_together():
     z, member = clouds()
     graph = clustering.neighbour_graph(z, 10)
     assert abs(graph - graph.T).max() < 1e-12
@@ -146,19 +145,46 @@ def test_the_walk_length_leaves_as_many_directions_as_groups():
     place = clustering.spectral_embedding(graph, 4, n_steps=steps[1], random_state=0)
     assert place.shape == (240, 12)
     apart = clustering.neighbour_graph(clouds((60, 60, 60))[0], 5)
-    assert clustering.walk_length(apart, 1) == clustering.MOST_STEPS  # parts nobody walks between
+    assert clustering.walk_length(apart, 1) == 1000  # parts nobody walks between
 
 
-def test_it_is_unsure_of_noise_and_of_what_it_gets_wrong(digits):
-    train, test, a, b = digits
-    model = NeighbourClustering(10, random_state=0).fit(a)
+def test_a_spectrum_stands_for_its_graph_and_neighbours_for_their_features():
+    z = np.random.default_rng(0).normal(size=(240, 8))
+    graph = clustering.neighbour_graph(z, 10)
+    given = clustering.neighbour_graph(clustering.nearest(z, 20), 10)
+    assert abs(graph - given).max() == 0
+    spectrum = clustering.walk_spectrum(graph, 4, random_state=0)
+    n_steps = clustering.walk_length(graph, 4, random_state=0)
+    assert clustering.walk_length(spectrum, 4) == n_steps
+    for steps, found in ((None, clustering.spectrum(graph, 4, random_state=0)), (3, spectrum)):
+        places = clustering.spectral_embedding(graph, 4, n_steps=steps, random_state=0)
+        np.testing.assert_array_equal(
+            places, clustering.spectral_embedding(found, 4, n_steps=steps)
+        )
+
+
+def test_leading_components_of_a_sample_are_those_of_all():
+    z = np.random.default_rng(0).normal(scale=(9, 3, 1, 0.1), size=(300, 4)) + (0, 0, 0, 50)
+    of_all, of_some = (
+        clustering.leading_components(z, 3, random_state=0, sample=n) for n in (None, 250)
+    )
+    assert of_all.shape == of_some.shape == (300, 3)
+    for one, other in zip(of_all.T, of_some.T, strict=True):
+        assert abs(np.corrcoef(one, other)[0, 1]) > 0.99
+    few = clustering.leading_components(z[:4], random_state=0, sample=2)
+    assert few.shape == (4, 2)
+    assert np.isfinite(clustering.leading_components(np.ones((5, 3)))).all()
+
+
+def test_it_is_unsure_of_noise_and_of_what_it_gets_wrong(digits, digit_features, letters, fitted):
+    (train, test), (_, b), model = digits, digit_features, fitted
     noise = np.random.default_rng(0).integers(0, 256, (100, *test.images.shape[1:])).astype("uint8")
-    z = features.extract(backbones.load("letters"), noise, cache=False, progress=False)
+    z = features.extract(letters, noise, cache=False, progress=False)
     assert model.unsure(z).mean() > 0.9
     unsure = model.unsure(b)
     assert 0 < unsure.mean() < 0.1  # ordinary digits mostly pass
-    pairs = evaluation.map_groups(train.answers, model.labels_)
-    wrong = np.array([pairs[g] for g in model.predict(b)]) != evaluation.unseal(test.answers)
+    named = evaluation.Pairing(train.answers, model.labels_).predict(model.predict(b))
+    wrong = named != evaluation.unseal(test.answers)
     assert wrong[unsure].mean() > 5 * wrong[~unsure].mean()
 
 
@@ -176,18 +202,6 @@ def test_unsure_is_what_lies_between_or_nowhere():
         model.unsure(np.ones((2, 5)))
 
 
-def test_every_public_docstring_says_where_it_is_taught():
-    own = [p for _, p in inspect.getmembers(clustering) if inspect.getmodule(p) is clustering]
-    parts = [p for p in own if callable(p) and not p.__name__.startswith("_")]
-    parts += [
-        vars(NeighbourClustering)[name] for name in ("fit", "predict", "predict_proba", "unsure")
-    ]
-    for part in parts:
-        assert " ".join(inspect.getdoc(part).split()).endswith(
-            ("Taught in notebook 03.", "Taught in notebook 04.")
-        ), part
-
-
 @pytest.mark.parametrize("n", [3, 10, 500])
 def test_sinkhorn_keeps_its_sums(n):
     scores = np.random.default_rng(n).normal(scale=30, size=(n, 3))
@@ -200,15 +214,15 @@ def test_sinkhorn_keeps_its_sums(n):
 
 def test_a_handful_that_all_graphs_agree_on_is_no_group(monkeypatch):
     z, member = clouds()
-    real, calls = clustering.balanced_kmeans, []
+    real, calls = neighbours.balanced_kmeans, []
 
     def planted(*args, **options):
         calls.append(real(*args, **options))
         odd = (np.arange(len(z)) < 2) * np.arange(1, len(z) + 1)  # two rows alone, the rest in one
         return odd if len(calls) > 9 else RNG.permutation(3)[calls[-1]]  # on the longest walk
 
-    monkeypatch.setattr(clustering, "balanced_kmeans", planted)
-    monkeypatch.setattr(clustering, "_stability", lambda found: len(calls))  # the longest is liked
+    monkeypatch.setattr(neighbours, "balanced_kmeans", planted)
+    monkeypatch.setattr(neighbours, "stability", lambda found: len(calls))  # the longest is liked
     found = NeighbourClustering(3, random_state=0).fit(z)
     assert len(calls) == 12
     assert adjusted_rand_score(member, found.labels_) > 0.95
@@ -232,24 +246,6 @@ def test_unequal_groups_stay_unequal_unless_asked():
     assert np.bincount(forced).max() < 180
 
 
-def test_evidence_says_which_balance_fits_the_sizes():
-    z, _ = clouds((240, 60, 30), spread=0.9)  # graphs in one piece: else rounding cuts the ties
-    table = clustering.balance_evidence(z, 3, random_state=0)
-    assert table.index[0] == "none"
-    assert table.smallest_group["none"] == pytest.approx(30, abs=5)
-    assert table.smallest_group["uniform"] > 90
-    assert (table.loc["none", ["agreement", "stability"]] > 0.85).all()
-    assert table.agreement["uniform"] < 0.8 and table.stability["uniform"] < 0.85
-    assert table.effective_groups.between(1, 3).all() and table.mean_rank.is_monotonic_increasing
-    pd.testing.assert_frame_equal(table, clustering.balance_evidence(z, 3, random_state=0))
-    equal = clustering.balance_evidence(clouds()[0], 3, random_state=0)
-    assert equal.index[0] == "relaxed"  # nothing speaks against the default
-    assert (equal[["agreement", "stability"]] > 0.9).all(axis=None)
-    for k in (1, 220):
-        with pytest.raises(ValueError, match=f"n_clusters={k}: 2 <= n_clusters < 220"):
-            clustering.balance_evidence(z, k)
-
-
 def test_consensus_is_better_than_its_voters():
     rng = np.random.default_rng(0)
     planted = rng.integers(0, 5, 600)
@@ -265,43 +261,6 @@ def test_consensus_is_better_than_its_voters():
         clustering.consensus([[0, 1], [0, 1, 1]])
     with pytest.raises(ValueError, match="one or more"):
         clustering.consensus([])
-
-
-def test_the_neighbour_head_needs_its_entropy():
-    z, member = clouds(spread=0.5)
-    near, _ = clustering.nearest(z, 10)
-    head = clustering.neighbour_head(z, near, 3, learning_rate=0.02, n_steps=200, random_state=0)
-    p = head(z).numpy()
-    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
-    assert adjusted_rand_score(member, p.argmax(1)) > 0.95
-    again = clustering.neighbour_head(z, near, 3, learning_rate=0.02, n_steps=200, random_state=0)
-    np.testing.assert_allclose(p, again(z).numpy(), atol=1e-5)
-    settings = {"learning_rate": 0.05, "n_steps": 300, "entropy_weight": 0.0, "random_state": 0}
-    collapsed = clustering.neighbour_head(z, near, 3, n_heads=1, **settings)
-    assert collapsed(z).numpy().mean(0).max() > p.mean(0).max()
-
-
-def test_turtle_finds_what_a_probe_learns_easily():
-    z, member = clouds(spread=0.5)
-    z = (z - z.mean(0)) / z.std(0)
-    settings = {"n_steps": 300, "learning_rate": 0.01, "random_state": 0}
-    first, second = clustering.turtle_head([z, z[:, :5]], 3, **settings)
-    p = (first(z).numpy() + second(z[:, :5]).numpy()) / 2
-    assert adjusted_rand_score(member, p.argmax(1)) > 0.8
-
-
-def test_the_number_of_groups_is_estimated():
-    z, _ = make_blobs(300, 10, centers=5, cluster_std=0.6, random_state=0)
-    found = clustering.estimate_n_clusters(z - z.mean(0), 2, 9, random_state=0)
-    assert found.suggestion == 5
-    assert found.low <= 5 <= found.high
-    assert found.curves.columns.tolist() == ["k", "eigengap", "stability", "silhouette"]
-    assert found.curves.k.tolist() == list(range(2, 10))
-    assert found.curves.stability.between(-1, 1).all()
-    with pytest.raises(ValueError, match="k_min=1"):
-        clustering.estimate_n_clusters(z, 1, 5)
-    with pytest.raises(ValueError, match="k_max=9"):
-        clustering.estimate_n_clusters(z[:8], 2, 9)
 
 
 @pytest.fixture(scope="module")
@@ -335,3 +294,59 @@ def test_a_view_head_wants_copies_that_differ(copies):
         clustering.view_head(z, np.stack(views)[:, :5], 3)
     with pytest.raises(ValueError, match="the same as the images"):
         clustering.view_head(z, z[None], 3)
+
+
+def test_clustering_loads_no_tensorflow():
+    code = (
+        "import sys, numpy as np; from tfl_helpers import clustering; "
+        "clustering.NeighbourClustering(2).fit(np.eye(9)); assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_agreement_by_hand():
+    # Rows 0, 1, 2 in one group, 3 in another; 3 of 4 neighbours share; chance (3/4)^2 + (1/4)^2.
+    neighbours = np.array([[1], [0], [0], [2]])
+    wanted = (3 / 4 - 10 / 16) / (1 - 10 / 16)
+    assert clustering.agreement([5, 5, 5, 9], neighbours) == pytest.approx(wanted)
+
+
+def test_agreement_is_zero_for_random_groups_and_for_one_group_and_one_for_islands():
+    rng = np.random.default_rng(0)
+    neighbours = rng.integers(3000, size=(3000, 10))
+    for share in (0.5, 0.95):
+        random = (rng.random(3000) < share).astype(int)
+        assert abs(clustering.agreement(random, neighbours)) < 0.03
+    assert clustering.agreement(np.zeros(3000, int), neighbours) == 0
+    islands = np.arange(3000) % 3
+    assert clustering.agreement(islands, (np.arange(3000)[:, None] + [3, 6]) % 3000) == 1
+
+
+def test_agreement_passes_over_images_that_were_not_grouped():
+    neighbours = np.array([[1], [0], [3], [2], [0]])
+    assert clustering.agreement([1, 1, 2, 2, -1], neighbours) == 1
+    with pytest.raises(ValueError, match="no two neighbours"):
+        clustering.agreement([-1, -1, -1, -1, 0], neighbours)
+    with pytest.raises(ValueError, match="one group"):
+        clustering.agreement([0, 1], neighbours)
+
+
+def test_stability_is_the_mean_ari_over_what_both_saw():
+    rng = np.random.default_rng(0)
+    a, b, c = rng.integers(4, size=(3, 200))
+    b = np.where(rng.random(200) < 0.7, (a + 1) % 4, b)
+    pairs = [(a, b), (a, c), (b, c)]
+    wanted = np.mean([adjusted_rand_score(*pair) for pair in pairs])
+    assert clustering.stability([a, b, c]) == pytest.approx(wanted)
+    hidden = a.copy()
+    hidden[::3] = -1
+    wrong_there = (a + 2) % 4
+    wrong_there[1::3], wrong_there[2::3] = a[1::3], a[2::3]
+    assert clustering.stability([hidden, wrong_there]) == 1
+    assert clustering.stability([a * 0, a * 0]) == 0  # the same every time, and worth nothing
+
+
+@pytest.mark.parametrize("bad", [[], [[0, 1]], [[0, 1], [0, 1, 1]]])
+def test_stability_needs_two_runs_of_the_same_images(bad):
+    with pytest.raises(ValueError, match="two or more"):
+        clustering.stability(bad)

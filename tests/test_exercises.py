@@ -1,31 +1,27 @@
 import functools
+from collections.abc import Callable
+from itertools import combinations
 
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_rand_score
 
-from tfl_helpers import exercises
-from tfl_helpers.exercises import check
+from tfl_helpers.lessons.exercises import check, checker, expect_close
+
+
+@checker("98-a", "sums add up.")
+def add(answer: Callable):
+    expect_close(answer(2, 3), 5, "use +")
+
+
+@checker("98-b", "counting works.")
+def count(answer: int, items: list):
+    expect_close(answer, len(items), "count them")
 
 
 @pytest.fixture(autouse=True)
 def lenient(monkeypatch):
     monkeypatch.delenv("TFL_STRICT_EXERCISES", raising=False)
-
-
-@pytest.fixture
-def sums(monkeypatch):
-    """A registry with two exercises of our own: a function "98-a" and a value "98-b"."""
-    monkeypatch.setattr(exercises, "_CHECKERS", {})
-    monkeypatch.setattr(exercises, "_SHOWS", {})
-
-    @exercises._checker("98-a", "sums add up.")
-    def _add(answer):
-        exercises._expect_function(answer)
-        exercises._expect_close(answer(2, 3), 5, "use +")
-
-    @exercises._checker("98-b", "counting works.")
-    def _count(answer, items):
-        exercises._expect_close(answer, len(items), "count them")
 
 
 def not_done(a, b):
@@ -47,7 +43,7 @@ STUBS = {
 
 
 @pytest.mark.parametrize("stub", STUBS.values(), ids=STUBS)
-def test_a_stub_is_your_turn_and_stops_nothing(sums, capsys, monkeypatch, stub):
+def test_a_stub_is_your_turn_and_stops_nothing(capsys, monkeypatch, stub):
     check("98-a", stub)
     assert capsys.readouterr().out == "Your turn: exercise 98-a is waiting for you.\n"
     monkeypatch.setenv("TFL_STRICT_EXERCISES", "1")
@@ -68,7 +64,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("answer", "hint"), WRONG.values(), ids=WRONG)
-def test_a_wrong_answer_gets_a_hint_and_stops_nothing(sums, capsys, monkeypatch, answer, hint):
+def test_a_wrong_answer_gets_a_hint_and_stops_nothing(capsys, monkeypatch, answer, hint):
     check("98-a", answer)
     printed = capsys.readouterr().out
     assert printed.startswith("Not yet: ") and hint in printed and printed.count("\n") == 1
@@ -78,30 +74,30 @@ def test_a_wrong_answer_gets_a_hint_and_stops_nothing(sums, capsys, monkeypatch,
 
 
 @pytest.mark.parametrize("strict", ["0", "1"])
-def test_a_right_answer_says_what_it_shows(sums, capsys, monkeypatch, strict):
+def test_a_right_answer_says_what_it_shows(capsys, monkeypatch, strict):
     monkeypatch.setenv("TFL_STRICT_EXERCISES", strict)
     check("98-a", lambda a, b: a + b)
     check("98-b", 2, ["x", "y"])
     assert capsys.readouterr().out == "Right: sums add up.\nRight: counting works.\n"
 
 
-def test_a_value_that_is_zero_or_empty_is_an_answer(sums, capsys):
+def test_a_value_that_is_zero_or_empty_is_an_answer(capsys):
     check("98-b", 0, [])
     check("98-b", 0, [1])
     assert capsys.readouterr().out == "Right: counting works.\nNot yet: count them\n"
 
 
-def test_an_unknown_exercise_lists_those_there_are(sums):
+def test_an_unknown_exercise_lists_those_there_are():
     with pytest.raises(KeyError, match="98-a, 98-b"):
         check("98-z", 1)
 
 
-def test_two_checkers_cannot_share_a_name(sums):
+def test_two_checkers_cannot_share_a_name():
     with pytest.raises(ValueError, match="98-a"):
-        exercises._checker("98-a", "again")(lambda answer: None)
+        checker("98-a", "again")(lambda answer: None)
 
 
-def test_strict_mode_keeps_the_cause(sums, monkeypatch):
+def test_strict_mode_keeps_the_cause(monkeypatch):
     monkeypatch.setenv("TFL_STRICT_EXERCISES", "1")
     with pytest.raises(AssertionError) as caught:
         check("98-a", lambda a, b: 1 / 0)
@@ -132,10 +128,6 @@ def test_l2_normalise(capsys):
 
 
 def test_calibration_and_choosing(capsys):
-    from itertools import combinations
-
-    from sklearn.metrics import adjusted_rand_score
-
     def stability(runs):
         pairs = combinations(runs, 2)
         return np.mean([len(set(a)) > 1 and adjusted_rand_score(a, b) for a, b in pairs])

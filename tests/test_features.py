@@ -11,31 +11,31 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfl_helpers import backbones, datasets, features, selflabel
+from tfl_helpers import backbones, datasets, features
+from tfl_helpers.augment import augmenter
 
 RNG = np.random.default_rng(0)
-BLOCK = features.BLOCK
 IMAGES = RNG.integers(0, 256, (23, 12, 12, 3), dtype="uint8")
 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
     monkeypatch.setenv("TFL_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(features, "BLOCK", 10)  # three blocks
     return tmp_path / "cache"
 
 
 @pytest.fixture
-def computed(monkeypatch):
-    """Sizes of the blocks that a backbone really saw."""
-    blocks, real = [], features.batches
+def computed(place):
+    """Number of blocks that were computed since the fixture was asked the last time."""
+    before: set[tuple] = set()
 
-    def counting(images, **options):
-        blocks.append(len(images))
-        return real(images, **options)
+    def new():
+        entries = {(path, path.stat().st_mtime_ns) for path in place.rglob("output.pkl")}
+        found = len(entries - before)
+        before.update(entries)
+        return found
 
-    monkeypatch.setattr(features, "batches", counting)
-    return blocks
+    return new
 
 
 def small(seed=0, size=8, wide=5, channels=3, name="small", end="avg"):
@@ -44,11 +44,12 @@ def small(seed=0, size=8, wide=5, channels=3, name="small", end="avg"):
     draw = keras.initializers.GlorotUniform(seed)
     x = keras.layers.Conv2D(5, 3, activation="relu", kernel_initializer=draw)(image)
     x = keras.layers.Conv2D(wide, 3, kernel_initializer=draw, name="last")(x)
-    return backbones.cut(keras.Model(image, x, name=name), "last", pooling=end)
+    return backbones.from_layer(keras.Model(image, x, name=name), "last", pooling=end)
 
 
 def extract(backbone, images, **options):
-    return features.extract(backbone, images, **{"progress": False, "batch_size": 4, **options})
+    about = {"progress": False, "batch_size": 4, "block_size": 10}  # three blocks
+    return features.extract(backbone, images, **about | options)
 
 
 # --- values ------------------------------------------------------------------------------------
@@ -79,13 +80,13 @@ def test_a_folder_gives_what_its_pixels_give(tmp_path, computed):
     folder, backbone = datasets.FolderImages(tmp_path), small(size=12)
     expected = extract(backbone, IMAGES, cache=False)
     np.testing.assert_allclose(extract(backbone, folder), expected, rtol=1e-4, atol=1e-4)
-    computed.clear()
+    assert computed() == 3
     again = extract(backbone, datasets.FolderImages(tmp_path))
     np.testing.assert_allclose(again, expected, rtol=1e-4, atol=1e-4)
-    assert not computed
+    assert computed() == 0
     Image.fromarray(IMAGES[0]).save(tmp_path / "15.png")
     changed = extract(backbone, folder)
-    assert computed == [10]
+    assert computed() == 1
     np.testing.assert_allclose(changed[15], expected[0], rtol=1e-4, atol=1e-4)
     (tmp_path / "21.png").write_bytes(b"broken")
     with pytest.raises(datasets.ImageReadError, match=r"^cannot read .*21\.png"):
@@ -101,12 +102,13 @@ def test_bad_input_says_what_is_wrong(tmp_path):
         extract(small(), IMAGES[0])
     Image.fromarray(IMAGES[0]).save(tmp_path / "0.png")
     with pytest.raises(ValueError, match="load it with size="):
-        extract(backbones.cut(_anysize(), "pool", pooling=None), datasets.FolderImages(tmp_path))
+        extract(_anysize(), datasets.FolderImages(tmp_path))
 
 
 def _anysize():
     image = keras.Input((None, None, 3))
-    return keras.Model(image, keras.layers.GlobalAveragePooling2D(name="pool")(image))
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D(name="pool")(image))
+    return backbones.from_layer(model, "pool", pooling=None)
 
 
 # --- cache -------------------------------------------------------------------------------------
@@ -115,24 +117,24 @@ def _anysize():
 def test_second_call_reads_and_a_changed_image_costs_one_block(computed):
     backbone = small()
     first = extract(backbone, IMAGES)
-    assert computed == [10, 10, 3]
+    assert computed() == 3
     np.testing.assert_array_equal(extract(backbone, IMAGES.copy()), first)
-    assert computed == [10, 10, 3]
+    assert computed() == 0
     changed = IMAGES.copy()
     changed[12, 3, 3, 1] ^= 1
     second = extract(backbone, changed)
-    assert computed == [10, 10, 3, 10]
+    assert computed() == 1
     np.testing.assert_array_equal(np.flatnonzero((second != first).any(1)), [12])
 
 
 def test_mirror_is_the_mean_of_both_and_an_entry_of_its_own(computed):
-    as_they_are, turned = (features.extract(small(), x) for x in (IMAGES, IMAGES[:, :, ::-1]))
+    as_they_are, turned = (extract(small(), x) for x in (IMAGES, IMAGES[:, :, ::-1]))
     assert np.abs(as_they_are - turned).max() > 1e-3
-    both = features.extract(small(), IMAGES, mirror=True)
+    both = extract(small(), IMAGES, mirror=True)
     np.testing.assert_allclose(both, (as_they_are + turned) / 2, rtol=1e-5, atol=1e-6)
-    again = features.extract(small(), np.ascontiguousarray(IMAGES[:, :, ::-1]), mirror=True)
+    again = extract(small(), np.ascontiguousarray(IMAGES[:, :, ::-1]), mirror=True)
     np.testing.assert_allclose(again, both, rtol=1e-5, atol=1e-6)
-    assert len(computed) == 12
+    assert computed() == 12
 
 
 def test_another_backbone_layer_or_size_is_computed_anew(computed):
@@ -143,21 +145,22 @@ def test_another_backbone_layer_or_size_is_computed_anew(computed):
            (24, "block1_conv1_relu", "max")]),
     ]  # fmt: skip
     results = [extract(variant, IMAGES[:5]) for variant in variants]
-    assert computed == [5] * len(variants)
+    assert computed() == len(variants)
     for one, other in itertools.combinations(results, 2):
         assert one.shape != other.shape or not np.allclose(one, other)
-    kernel = variants[0].get_layer("network").layers[1].kernel
+    kernel = backbones.network(variants[0]).layers[1].kernel
     kernel.assign(kernel + 1e-3)
     extract(variants[0], IMAGES[:5])
     extract(small(), IMAGES[:5].astype("float32"))
-    assert len(computed) == len(variants) + 2
+    assert computed() == 2
     extract(small(), IMAGES[:5])  # built anew, and alike
-    assert len(computed) == len(variants) + 2
+    assert computed() == 0
 
 
 FRESH = """
 import numpy as np
-from tfl_helpers import backbones, datasets, features, selflabel
+from tfl_helpers import backbones, datasets, features
+from tfl_helpers.augment import augmenter
 train, _ = datasets.load("digits", limit=40)
 for options in ({"name": "letters"}, {"name": "MobileNet", "size": 32, "weights": None}):
     found = features.extract(backbones.load(**options), train)
@@ -182,21 +185,22 @@ def test_two_processes_at_once_and_a_later_one_agree(place):
     assert [line.split()[0] for line in outputs[2][0].splitlines()] == ["2", "2"]  # nothing new
 
 
-def test_a_stopped_run_goes_on_where_it_was(computed, monkeypatch):
-    backbone, real = small(), features.batches
+class Stops(np.ndarray):
+    """Images of which the third block cannot be had."""
 
-    def stop_at_third(images, **options):
-        if len(computed) == 2:
+    def __getitem__(self, index):
+        if isinstance(index, slice) and index.start == 20:
             raise KeyboardInterrupt
-        return real(images, **options)
+        return super().__getitem__(index)
 
-    monkeypatch.setattr(features, "batches", stop_at_third)
+
+def test_a_stopped_run_goes_on_where_it_was(computed):
+    backbone = small()
     with pytest.raises(KeyboardInterrupt):
-        extract(backbone, IMAGES)
-    assert computed == [10, 10] and features.cache_info()["entries"] == 2
-    monkeypatch.setattr(features, "batches", real)
+        extract(backbone, IMAGES.view(Stops))
+    assert computed() == 2 and features.cache_info()["entries"] == 2
     found = extract(backbone, IMAGES)
-    assert computed == [10, 10, 3]
+    assert computed() == 1
     np.testing.assert_array_equal(found, extract(backbone, IMAGES, cache=False))
 
 
@@ -207,13 +211,13 @@ def test_a_damaged_entry_is_computed_again(place, computed, damage):
     first = extract(backbone, IMAGES)
     (entry, *_) = place.rglob("output.pkl")
     entry.write_bytes(entry.read_bytes()[:-60] if damage is None else damage)
-    np.testing.assert_array_equal(extract(backbone, IMAGES), first)
-    assert len(computed) == 4
-    np.testing.assert_array_equal(extract(backbone, IMAGES), first)
-    assert len(computed) == 4
+    computed()
+    for new in (1, 0):
+        np.testing.assert_array_equal(extract(backbone, IMAGES), first)
+        assert computed() == new
 
 
-def test_where_nothing_can_be_written_it_warns_and_computes(tmp_path, computed):
+def test_where_nothing_can_be_written_it_warns_and_computes(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.warns(UserWarning, match=r"cannot be written.*TFL_CACHE_DIR") as caught:
         found = extract(small(), IMAGES, cache=tmp_path / "file" / "cache")
@@ -246,20 +250,20 @@ def test_the_cache_is_where_it_is_asked_for(place, tmp_path, monkeypatch):
     assert features.cache_info()["entries"] == features.cache_info(place)["entries"] == 3
 
 
-def test_progress_is_shown_only_when_asked(capsys, monkeypatch):
+def test_progress_is_shown_only_when_asked(capsys):
     extract(small(), IMAGES, cache=False, progress=False)
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow
-def test_second_call_on_50000_by_1280_takes_under_a_second(monkeypatch):
-    monkeypatch.setattr(features, "BLOCK", BLOCK)
+def test_second_call_on_50000_by_1280_takes_under_a_second():
     images = RNG.integers(0, 256, (50_000, 32, 32, 3), dtype="uint8")
     backbone, seconds = small(size=5, wide=1280), []
-    first = extract(backbone, images, batch_size=1000)
+    about = {"batch_size": 1000, "block_size": features.BLOCK_SIZE}
+    first = extract(backbone, images, **about)
     for _ in range(4):  # the best of a few, in seconds of work: the machine may be busy otherwise
         start = time.process_time()
-        again = extract(backbone, images)
+        again = extract(backbone, images, **about)
         seconds.append(time.process_time() - start)
     assert first.shape == (50_000, 1280) and np.array_equal(first[::99], again[::99])
     assert min(seconds) < 1, seconds
@@ -317,17 +321,39 @@ def test_whitening_is_not_drowned_by_how_strongly_images_respond():
     assert done.shape[1] > 10
 
 
+# --- without a cache ---------------------------------------------------------------------------
+
+
 def test_views_are_features_of_changed_copies():
-    backbone = backbones.several(backbones.load("letters"), ["block2_conv2_relu", "features"])
+    backbone = backbones.load("letters", layer="block2_conv2_relu")
     grey, about = IMAGES[..., :1], {"batch_size": 8, "progress": False}
     same = keras.Sequential([keras.layers.Identity()])
     views = features.extract_views(backbone, grey, same, n_views=1, **about)
-    assert views.shape == (1, 23, 64 + 256) and views.dtype == np.float16
+    assert views.shape == (1, 23, 64) and views.dtype == np.float16
     plain = features.extract(backbone, grey, cache=False, progress=False)
     np.testing.assert_allclose(views[0], plain, rtol=2e-3, atol=2e-3)
-    change = selflabel.augment("digits", 0, damage=False)
+    change = augmenter("digits", 0, damage=False)
     views = features.extract_views(backbone, grey, change, **about)
     gaps = [np.abs(a - b).mean() for a, b in ((views[0], plain), (views[0], views[1]))]
     assert len(views) == 2 and min(gaps) > 0.01
     with pytest.raises(ValueError, match="no images"):
         features.extract_views(backbone, grey[:0], change)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+@pytest.mark.parametrize("channels, backbone_channels", [(3, 3), (3, 1), (1, 3), (1, 1)])
+def test_pixels_in_memory_give_the_same_features(channels, backbone_channels, kind):
+    backbone = small(channels=backbone_channels)
+    images = IMAGES[..., :channels].astype(kind)
+    compute = features.extractor(backbone, batch_size=4)
+    for part in (images, images[:1]):
+        found = compute(part)
+        assert found.dtype == np.float32
+        expected = extract(backbone, part, cache=False)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_compiled_backbone_gives_what_the_backbone_gives(letters):
+    images = IMAGES[..., :1].astype("float32")
+    found = features.compiled(letters)(images)
+    np.testing.assert_allclose(found, letters(images), rtol=1e-5, atol=1e-5)

@@ -1,4 +1,4 @@
-"""The page that `report.gallery` writes, used in a real browser: with mouse, keys and finger."""
+"""The page that `sorting.write_gallery` writes, used in a browser: with mouse, keys and finger."""
 
 import re
 import shutil
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfl_helpers import report
+from tfl_helpers import sorting
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
 pytestmark = [
@@ -75,9 +75,11 @@ def a_table(n=90, names=("ants", "bees", "cats"), problems=2):
     return table.astype({"file": object, "group": object, "problem": object})
 
 
-def pictures(table, side=64):
-    shades = np.random.default_rng(0).integers(60, 256, (len(table), 1, 1, 3), "uint8")
-    return np.broadcast_to(shades[table["group"] != ""], (sum(table["group"] != ""), side, side, 3))
+def pictures(table):
+    """Thumbnails of 90 colours in turn, one of each row that has a group."""
+    shades = np.random.default_rng(0).integers(60, 256, (90, 1, 1, 3), "uint8")
+    made = [sorting.thumbnail(shade) for shade in shades]
+    return [made[i % 90] for i in np.flatnonzero(table["group"] != "")]
 
 
 def places(table):
@@ -95,7 +97,7 @@ def show(chromium, tmp_path):
     def opened(table=None, *, write=None, ready=True, storage=True, **options):
         table = a_table() if table is None else table
         path = tmp_path / "gallery.html"
-        report.gallery(
+        sorting.write_gallery(
             path, table, pictures(table), places(table), **{"progress": False} | (write or {})
         )
         context = chromium.new_context(
@@ -150,7 +152,7 @@ def export(page, tmp_path, before):
         page.get_by_role("button", name="Export CSV").click()
     assert started.value.suggested_filename == "groups_corrected.csv"
     started.value.save_as(tmp_path / "groups_corrected.csv")
-    return report.read_corrections(tmp_path / "groups_corrected.csv", before)
+    return sorting.read_corrections(tmp_path / "groups_corrected.csv", before)
 
 
 def hover(page, i):
@@ -560,12 +562,13 @@ def seconds_to_load(page):
 @pytest.mark.slow
 def test_five_thousand_images_load_within_two_seconds(show):
     noise = np.random.default_rng(0).integers(0, 256, (50, 16, 16, 3), "uint8")
+    heavy = [sorting.thumbnail(pixels) for pixels in noise]  # heavier than photos are
     table = a_table(5000, [f"group {i}" for i in range(10)])
     page = show(table)
-    report.gallery(
+    sorting.write_gallery(
         page.url.removeprefix("file://"),
         table,
-        noise[np.arange(5000) % 50].repeat(4, 1).repeat(4, 2),  # heavier than photos are
+        [heavy[i % 50] for i in range(5000)],
         places(table),
         progress=False,
     )
@@ -576,8 +579,8 @@ def test_five_thousand_images_load_within_two_seconds(show):
 
 @pytest.mark.slow
 def test_very_many_images_stay_usable(show, tmp_path):
-    table = a_table(report.MANY * 2, [f"group {i}" for i in range(300)])
-    page = show(table)
+    table = a_table(40_000, [f"group {i}" for i in range(300)])
+    page = show(table, write={"many": 50_000})  # thumbnails as they are: making small ones is slow
     assert page.evaluate("document.querySelectorAll('*').length") < 8000
     assert seconds_to_load(page) < 10
     took = page.evaluate(

@@ -14,7 +14,8 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import normalize
 
-from tfl_helpers import letters
+from tfl_helpers import backbones
+from tfl_helpers.backbones import letters
 
 TOOL = Path(__file__).resolve().parent.parent / "tools" / "train_letters.py"
 
@@ -31,11 +32,6 @@ def tool():
     del sys.modules[spec.name]
 
 
-@pytest.fixture(scope="module")
-def backbone():
-    return letters.load()
-
-
 def test_shipped_weights_are_small_plain_and_finite():
     assert letters.WEIGHTS.stat().st_size < 1.6e6
     with np.load(letters.WEIGHTS, allow_pickle=False) as stored:
@@ -43,9 +39,10 @@ def test_shipped_weights_are_small_plain_and_finite():
         assert all(stored[k].dtype == "float16" and np.isfinite(stored[k]).all() for k in stored)
 
 
-def test_kmeans_finds_the_ten_digits_without_labels(backbone):
+def test_kmeans_finds_the_ten_digits_without_labels():
     digits = load_digits()
     images = digits.images[..., None].astype("float32") * 255 / 16
+    backbone = backbones.load("letters")
     features = normalize(backbone.predict(images, batch_size=256, verbose=0))
     groups = KMeans(10, n_init=10, random_state=0).fit_predict(features)
     table = confusion_matrix(digits.target, groups)
@@ -54,8 +51,8 @@ def test_kmeans_finds_the_ten_digits_without_labels(backbone):
     assert np.bincount(groups, minlength=10).min() > 0.03 * len(groups)
 
 
-def test_any_size_and_type_of_grey_image_is_accepted(backbone):
-    rng = np.random.default_rng(0)
+def test_any_size_and_type_of_grey_image_is_accepted():
+    rng, backbone = np.random.default_rng(0), backbones.load("letters")
     for shape in ((2, 8, 8, 1), (1, 28, 28, 1), (1, 50, 31, 1)):
         image = rng.integers(0, 256, shape, dtype="uint8")
         features = backbone.predict(image, verbose=0)
@@ -65,9 +62,9 @@ def test_any_size_and_type_of_grey_image_is_accepted(backbone):
         )
 
 
-def test_load_is_frozen_unless_asked():
-    assert not letters.load().trainable_weights
-    assert letters.load(trainable=True).trainable_weights
+def test_the_network_alone_can_be_trained_and_as_a_backbone_is_frozen():
+    assert letters.load().trainable_weights
+    assert not backbones.load("letters").trainable_weights
 
 
 def test_alphabet_holds_letters_alone(tool):

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from tfl_helpers import datasets, plots
+from tfl_helpers import datasets
+from tfl_helpers.lessons import plots
 
 
 @pytest.fixture(scope="module")
@@ -290,7 +291,7 @@ def test_key_result_is_one_line(capsys):
 NOTEBOOK = """
 import numpy as np
 from sklearn.datasets import load_digits
-from tfl_helpers import plots
+from tfl_helpers.lessons import plots
 found = load_digits()
 images = (found.images / 16 * 255).astype("uint8")[..., None]
 plots.image_grid(images[:10], title="Ten digits", alt="A row of the digits 0 to 9.")

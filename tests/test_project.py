@@ -1,10 +1,15 @@
 """The project's own papers agree with each other."""
 
+import ast
+import graphlib
+import importlib.util
+import itertools
 import json
 import re
 import subprocess
 import sys
 import tomllib
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -53,46 +58,109 @@ def test_constraints_hold_neither_hosts_nor_hashes_nor_this_project():
     assert pins(), "nothing is pinned"
 
 
-def test_importing_the_package_is_quick_and_loads_no_tensorflow():
-    code = (
-        "import sys, tfl_helpers; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
-    )
+@pytest.mark.parametrize("module", ["tfl_helpers", "tfl_helpers.datasets", "tfl_helpers.sorting"])
+def test_importing_loads_no_tensorflow(module):
+    code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-# Public only because other modules of the package use them.
-INSIDE = {"bar", "download", "offline", "keras_home", "weights_file"}
-ORDER = ["streets", "datasets", "cleaning", "backbones", "features", "clustering", "selflabel"]
-ORDER += ["detection", "evaluation", "tuning", "report", "_store", "sorting"]
+PACKAGE = ROOT / "tfl_helpers"
+INIT = (PACKAGE / "__init__.py").read_text()
 
 
-@pytest.mark.parametrize("module", ORDER)
-def test_a_module_imports_only_modules_to_its_left(module):
-    source = (ROOT / "tfl_helpers" / f"{module}.py").read_text()
-    used = set(re.findall(r"from tfl_helpers\.(\w+) import", source))
-    for names in re.findall(r"from tfl_helpers import ([\w, ]+)", source):
-        used |= {name.strip() for name in names.split(",")}
-    assert used <= {*ORDER[: ORDER.index(module)], "letters"}
+def module_name(path):
+    """tfl_helpers/datasets/sets.py to ("datasets", "sets"); a folder's own to ("datasets",)."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return tuple(part for part in parts if part != "__init__")
 
 
-def test_every_public_docstring_says_where_it_is_taught():
-    import ast
-
-    for path in sorted((ROOT / "tfl_helpers").glob("*.py")):
-        if path.stem == "letters" or path.stem.startswith("_"):
-            continue
-        for node in ast.parse(path.read_text()).body:
-            public = isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
-            if public and node.name not in INSIDE:
-                text = " ".join((ast.get_docstring(node) or "").split())
-                assert re.search(r"[Tt]aught in notebook \d\d", text), f"{path.stem}.{node.name}"
+FILES = [path for path in PACKAGE.rglob("*.py") if "_old" not in path.parts]
+MODULES = {module_name(path): path for path in sorted(FILES) if path != PACKAGE / "__init__.py"}
 
 
-def test_readme_links_lead_somewhere():
-    for page in ("README.md", "CONTRIBUTING.md"):
-        for target in re.findall(r"\]\(([^)#\s]+)", (ROOT / page).read_text()):
-            if "://" not in target:
-                assert (ROOT / target).exists(), f"{page}: {target}"
+def imports(name):
+    """Modules of the package that a module imports, anywhere in its code."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {tuple(alias.name.split(".")) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: imports are absolute here"
+            found |= {(*node.module.split("."), alias.name) for alias in node.names}
+    inside = {path[1:] for path in found if path[0] == "tfl_helpers"} - {(), ("__version__",)}
+    return {path if path in MODULES else path[:-1] for path in inside}
+
+
+def order_in_docstring():
+    """Steps of the method from left to right; those that share a place in one tuple."""
+    lines = re.findall(r"^    (\S.*)$", ast.get_docstring(ast.parse(INIT)), re.MULTILINE)
+    return [tuple(step.strip().split(", ")) for step in " ".join(lines).split("->")]
+
+
+def test_the_picture_of_the_modules_is_the_order_in_the_docstring():
+    steps = order_in_docstring()
+    wanted = {pair for left, right in itertools.pairwise(steps) for pair in product(left, right)}
+    picture = re.search("```mermaid\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    lines = [line.strip().split(" --> ") for line in picture[1].splitlines()[1:]]
+    drawn = [pair for line in lines for pair in itertools.pairwise(line)]
+    assert set(drawn) == wanted and len(drawn) == len(wanted)
+    assert {name for step in steps for name in step} == {name[0] for name in MODULES}
+
+
+@pytest.mark.parametrize("name", MODULES, ids=".".join)
+def test_a_module_imports_only_what_stands_to_its_left(name):
+    place = {part: number for number, step in enumerate(order_in_docstring()) for part in step}
+    for used in imports(name):
+        assert used[0] == name[0] or place[used[0]] < place[name[0]], used
+
+
+@pytest.mark.parametrize("folder", sorted({name[0] for name in MODULES if len(name) > 1}))
+def test_modules_of_a_folder_do_not_import_each_other_in_circles(folder):
+    graph = {name: imports(name) - {name} for name in MODULES if name[0] == folder}
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("name", MODULES, ids=".".join)
+def test_nothing_private_of_a_library_is_used(name):
+    source = MODULES[name].read_text()
+    assert not re.search(r"unittest|tensorflow\.python|keras\.src", source)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("*.py")), ids=lambda path: path.stem)
+def test_tests_use_no_private_name_of_the_package(path):
+    ours, private = set(), re.compile(r"_(?!_)\w+|.*\._(?!_)\w+")
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for alias in node.names:
+                name = f"{getattr(node, 'module', None) or ''}.{alias.name}".strip(".")
+                if name.startswith("tfl_helpers"):
+                    assert not private.fullmatch(name), name
+                    ours.add((alias.asname or alias.name).split(".")[0])
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[0] in ours:
+            assert not private.fullmatch(node.attr), f"line {node.lineno}: {node.attr}"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr"):
+            for given in node.args[:2]:
+                text = given.value if isinstance(given, ast.Constant) else ""
+                assert not private.fullmatch(str(text)), f"line {node.lineno}: {text}"
+
+
+def test_notebooks_use_public_names_and_the_table_of_them_is_up_to_date():
+    spec = importlib.util.spec_from_file_location("index", ROOT / "tools" / "index.py")
+    index = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(index)
+    assert not set(index.places()) - index.public_names()
+    assert index.PAGE.read_text() == index.page(), "python tools/index.py makes it anew"
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_and_paths_lead_somewhere(page):
+    text = (ROOT / page).read_text()
+    targets = [t for t in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in t]
+    targets += re.findall(r"`([\w/]+/[\w.]*)`", text) if page == "CONTRIBUTING.md" else []
+    for target in targets:
+        assert (ROOT / target).exists() or (PACKAGE / target).exists(), target
 
 
 def test_numbers_in_the_readme_are_the_recorded_ones():

@@ -1,8 +1,12 @@
 """A folder of images goes in, groups come out; whatever is in it, nothing is lost."""
 
+import base64
+import io
 import json
+import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -19,17 +23,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from sklearn.cluster import HDBSCAN, KMeans
+from sklearn.preprocessing import normalize
 
 from tfl_helpers import __main__ as command
-from tfl_helpers import cleaning, datasets, evaluation, report, sorting
-from tfl_helpers.sorting import sort_folder
+from tfl_helpers import datasets, evaluation, sorting
+from tfl_helpers.datasets import cleaning
 
 ROOT = Path(__file__).resolve().parents[1]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs files as Linux has them")
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory):
+def digit_files(tmp_path_factory):
     """400 digits as files, and their answers (sealed)."""
     folder = tmp_path_factory.mktemp("digits")
     train, _ = datasets.load("digits", limit=400)
@@ -39,9 +45,9 @@ def digits(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def sorted_digits(digits, tmp_path_factory):
+def sorted_digits(digit_files, tmp_path_factory):
     out = tmp_path_factory.mktemp("result")
-    return out, sort(digits[0], out, groups=10)
+    return out, sort(digit_files[0], out, groups=10)
 
 
 @pytest.fixture
@@ -51,11 +57,11 @@ def messy(tmp_path):
 
 
 def sort(folder, out, **options):
-    return sort_folder(folder, out, **{"backbone": "letters", "progress": False} | options)
+    return sorting.sort_folder(folder, out, **{"backbone": "letters", "progress": False} | options)
 
 
 def table_of(out):
-    return report.read_table(out / "groups.csv").set_index("file")
+    return sorting.read_table(out / "groups.csv").set_index("file")
 
 
 def contents(folder):
@@ -75,8 +81,8 @@ def accuracy(folder, answers, table):
 # --- what comes out ------------------------------------------------------------------------------
 
 
-def test_a_folder_of_digits_becomes_ten_real_groups(digits, sorted_digits):
-    folder, answers = digits
+def test_a_folder_of_digits_becomes_ten_real_groups(digit_files, sorted_digits):
+    folder, answers = digit_files
     out, summary = sorted_digits
     table = table_of(out)
     assert sorted(path.name for path in out.iterdir()) == sorted([*sorting.RESULTS, sorting.STORE])
@@ -93,19 +99,19 @@ def test_a_folder_of_digits_becomes_ten_real_groups(digits, sorted_digits):
     assert table["confidence"][table["unsure"]].mean() < table["confidence"].mean() - 0.1
 
 
-def test_the_number_of_groups_is_guessed_with_a_range(digits, tmp_path):
-    summary = sort(digits[0], tmp_path / "out")
+def test_the_number_of_groups_is_guessed_with_a_range(digit_files, tmp_path):
+    summary = sort(digit_files[0], tmp_path / "out")
     guess = summary["suggestion"]
     assert 8 <= guess["k"] == len(summary["groups"]) <= 12
     assert guess["low"] <= guess["k"] <= guess["high"]
-    assert f"{guess['k']} is the best guess" in sorting.told(summary, tmp_path) or (
+    assert f"{guess['k']} is the best guess" in sorting.summary_text(summary, tmp_path) or (
         guess["low"] == guess["high"]
     )
 
 
-def test_the_model_sorts_new_images_alone(digits, sorted_digits, tmp_path):
+def test_the_model_sorts_new_images_alone(digit_files, sorted_digits, tmp_path):
     """In a fresh process, without this package, from raw RGB images of any size."""
-    folder, _ = digits
+    folder, _ = digit_files
     out, summary = sorted_digits
     code = (
         "import json, sys, keras, numpy as np\n"
@@ -126,11 +132,11 @@ def test_the_model_sorts_new_images_alone(digits, sorted_digits, tmp_path):
     assert same[sure].mean() >= 0.95 and len(set(names)) == 10
 
 
-def test_large_photos_are_shrunk_in_the_model_as_they_were_when_sorted(sorted_digits, digits):
+def test_large_photos_are_shrunk_in_the_model_as_they_were_when_sorted(sorted_digits, digit_files):
     """A thousand pixels of fine stripes: without a filter the model would see other patterns."""
     model = keras.saving.load_model(sorted_digits[0] / "model.keras")
     rng = np.random.default_rng(0)
-    photo = Image.open(digits[0] / "0007.png").convert("RGB").resize((1000, 1000))
+    photo = Image.open(digit_files[0] / "0007.png").convert("RGB").resize((1000, 1000))
     noisy = np.asarray(photo).astype(float) + rng.normal(0, 60, (1000, 1000, 1))
     noisy = noisy.clip(0, 255).astype("uint8")
     small = np.asarray(Image.fromarray(noisy).resize((24, 24), Image.Resampling.BILINEAR))
@@ -138,9 +144,9 @@ def test_large_photos_are_shrunk_in_the_model_as_they_were_when_sorted(sorted_di
     assert one.argmax() == other.argmax() and np.abs(one - other).max() < 0.05
 
 
-def test_answers_in_folder_names_change_nothing(digits, sorted_digits, tmp_path):
+def test_answers_in_folder_names_change_nothing(digit_files, sorted_digits, tmp_path):
     """The same images in one folder per true class, or under misleading names."""
-    folder, answers = digits
+    folder, answers = digit_files
     truth = evaluation.unseal(answers)
     for number, path in enumerate(sorted(folder.iterdir())):
         (tmp_path / "in" / f"c{truth[number]}").mkdir(parents=True, exist_ok=True)
@@ -158,30 +164,32 @@ def test_answers_in_folder_names_change_nothing(digits, sorted_digits, tmp_path)
 # --- again, more, corrected ----------------------------------------------------------------------
 
 
-def test_a_second_run_reads_nothing_and_repeats_the_result(sorted_digits, digits, monkeypatch):
+def test_a_second_run_reads_nothing_and_repeats_the_result(sorted_digits, digit_files, monkeypatch):
     out, summary = sorted_digits
     before = {name: (out / name).stat().st_mtime_ns for name in sorting.RESULTS}
-    monkeypatch.setattr(cleaning, "look", lambda path: pytest.fail(f"{path} was read again"))
-    assert sort(digits[0], out) == summary
+    monkeypatch.setattr(cleaning, "inspect_file", lambda path: pytest.fail(f"{path} is read again"))
+    assert sort(digit_files[0], out) == summary
     assert {name: (out / name).stat().st_mtime_ns for name in sorting.RESULTS} == before
 
 
-def test_a_run_with_new_files_reads_these_alone_and_keeps_names(digits, tmp_path, monkeypatch):
-    shutil.copytree(digits[0], tmp_path / "in")
-    late = [tmp_path / "in" / f"{i:04d}.png" for i in range(0, 400, 20)]
-    for path in late:
-        path.rename(tmp_path / path.name)
-    sort(tmp_path / "in", tmp_path / "out", groups=10)
-    before, read = table_of(tmp_path / "out"), []
-    for path in late:
-        (tmp_path / path.name).rename(path)
-    (tmp_path / "in" / "0001.png").unlink()
-    look = cleaning.look
-    monkeypatch.setattr(cleaning, "look", lambda path: read.append(Path(path)) or look(path))
-    sort(tmp_path / "in", tmp_path / "out")
-    after = table_of(tmp_path / "out")
-    assert sorted(read) == sorted(late)
-    assert len(after) == 399 and "0001.png" not in after.index
+def test_a_run_with_new_files_reads_these_alone_and_keeps_names(
+    digit_files, sorted_digits, digits, tmp_path, monkeypatch
+):
+    folder, out, read = tmp_path / "in", tmp_path / "out", []
+    shutil.copytree(digit_files[0], folder)
+    shutil.copytree(sorted_digits[0], out)
+    late = [folder / f"late {number:02d}.png" for number in range(20)]
+    for path, pixels in zip(late, digits[1].images[:20], strict=True):
+        Image.fromarray(pixels[..., 0]).save(path)
+    (folder / "0001.png").unlink()
+    before, inspect = table_of(out), cleaning.inspect_file
+    monkeypatch.setattr(
+        cleaning, "inspect_file", lambda path: read.append(Path(path)) or inspect(path)
+    )
+    sort(folder, out)
+    after = table_of(out)
+    assert sorted(read) == late
+    assert len(after) == 419 and "0001.png" not in after.index
     shared = before.index.intersection(after.index)
     assert (before["group"][shared] == after["group"][shared]).mean() > 0.95
 
@@ -197,16 +205,16 @@ def test_a_changed_file_is_read_again(messy, tmp_path):
 
 def corrected(out, moves, names=(), path=None):
     """What the page exports: some images moved, some groups renamed."""
-    table = report.read_table(out / "groups.csv")
+    table = sorting.read_table(out / "groups.csv")
     table["group"] = table["group"].replace(dict(names))
     table.loc[table["group"].isin(dict(names).values()), "corrected"] = "renamed"
     for file, group in dict(moves).items():
         table.loc[table["file"] == file, ["group", "corrected"]] = group, "moved"
-    return report.write_table(table, path or out.parent / "groups_corrected.csv")
+    return sorting.write_table(table, path or out.parent / "groups_corrected.csv")
 
 
-def test_corrections_hold_and_images_like_them_follow(digits, tmp_path):
-    folder, answers = digits
+def test_corrections_hold_and_images_like_them_follow(digit_files, tmp_path):
+    folder, answers = digit_files
     out = tmp_path / "out"
     sort(folder, out, groups=8)  # two groups too few: somebody has to make the others
     before, truth = table_of(out), evaluation.unseal(answers)
@@ -239,25 +247,25 @@ def test_corrections_hold_and_images_like_them_follow(digits, tmp_path):
     assert (table_of(out)["group"][list(moves)] == pd.Series(moves)).all()
 
 
-def test_new_names_alone_leave_the_groups_as_they_are(digits, tmp_path):
+def test_new_names_alone_leave_the_groups_as_they_are(digit_files, sorted_digits, tmp_path):
     out = tmp_path / "out"
-    sort(digits[0], out, groups=10)
+    shutil.copytree(sorted_digits[0], out)
     before = table_of(out)
     table = corrected(out, {}, [("group 1", "zéro, or so"), ("group 2", "=2+2")])
-    sort(digits[0], out, corrections=table)
+    sort(digit_files[0], out, corrections=table)
     after = table_of(out)
     new = before["group"].replace({"group 1": "zéro, or so", "group 2": "=2+2"})
     pd.testing.assert_series_equal(after["group"], new)
     pd.testing.assert_series_equal(after["confidence"], before["confidence"])
 
 
-def test_examples_name_groups_and_give_an_honest_estimate(digits, tmp_path):
-    folder, answers = digits
+def test_examples_name_groups_and_give_an_honest_estimate(digit_files, sorted_digits, tmp_path):
+    folder, answers = digit_files
     truth, out = evaluation.unseal(answers), tmp_path / "out"
+    shutil.copytree(sorted_digits[0], out)
     rows = [f"{i:04d}.png,digit {truth[i]}" for i in range(60)]
     (tmp_path / "examples.csv").write_text("file,name\n" + "\n".join(rows) + "\n")
-    summary = sort(folder, out, groups=10, examples=tmp_path / "examples.csv")
-    plain = sort(folder, tmp_path / "without", groups=10)
+    summary, plain = sort(folder, out, examples=tmp_path / "examples.csv"), sorted_digits[1]
     table = table_of(out)
     right = np.array([f"digit {t}" for t in truth])
     names = table["group"].str.replace(r"^(digit \d) \d$", r"\1", regex=True)
@@ -268,21 +276,68 @@ def test_examples_name_groups_and_give_an_honest_estimate(digits, tmp_path):
     assert list(summary["groups"].values()) == list(plain["groups"].values())  # names only
     # Examples that say nonsense are told so.
     noise = np.random.default_rng(0).permutation(truth[:60])
-    rows = [f"{i:04d}.png,digit {noise[i]}" for i in range(60)]
-    (tmp_path / "noise.csv").write_text("file,name\n" + "\n".join(rows) + "\n")
-    estimate = sort(folder, tmp_path / "noise", groups=10, examples=tmp_path / "noise.csv")[
-        "estimate"
-    ]
+    examples = {f"{i:04d}.png": f"digit {noise[i]}" for i in range(60)}
+    estimate = sorting.names_from_examples(sorting.read_table(out / "groups.csv"), examples)[1]
     assert estimate["high"] < 0.5
 
 
 def test_one_example_in_a_group_is_no_proof():
-    table = pd.DataFrame({"file": list("abcd"), "group": ["g", "g", "h", ""]})
-    names, estimate = sorting._take_names(table, {"a": "cat", "c": "dog", "d": "cow"})
-    assert names == {"g": "cat", "h": "dog"}
+    groups = ["group 1", "group 1", "group 2", ""]
+    table = pd.DataFrame({"file": list("abcd"), "group": groups})
+    names, estimate = sorting.names_from_examples(table, {"a": "cat", "c": "dog", "d": "cow"})
+    assert names == {"group 1": "cat", "group 2": "dog"}
     assert estimate["examples"] == 2 and estimate["right"] == 0
-    names, estimate = sorting._take_names(table, {"a": "cat", "b": "cat", "c": "cat"})
-    assert sorted(names.values()) == ["cat", "cat 2"] and estimate["right"] == 2
+    names, estimate = sorting.names_from_examples(table, {"a": "cat", "b": "cat", "c": "cat"})
+    assert names == {"group 1": "cat", "group 2": "cat 2"} and estimate["right"] == 2
+    table["group"] = ["group 1", "mine", "mine", "group 2"]  # a name that a person gave stays
+    examples = {"a": "mine", "b": "cat", "d": "cow"}
+    names, _ = sorting.names_from_examples(table, examples, taken=["group 1", "mine", "group 2"])
+    assert names == {"group 2": "cow"}
+
+
+def test_an_older_folder_opens_and_keeps_its_groups(few, tmp_path):
+    """The earlier version kept thumbnails as JPEG, and another state."""
+    out = tmp_path / "out"
+    shutil.copytree(few[1], out)
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(file, "JPEG")
+    with sqlite3.connect(out / sorting.STORE) as base:
+        base.execute("UPDATE files SET picture = ?", (file.getvalue(),))
+        base.execute("UPDATE facts SET value = '\"\"' WHERE key = 'state'")
+    moved = sorting.read_table(out / "groups.csv")["file"][0]
+    sort(few[0], out, corrections=corrected(out, {moved: "mine"}, [("group 1", "ones")]))
+    assert table_of(out)["group"][moved] == "mine" and "ones" in set(table_of(out)["group"])
+    (line,) = set(re.findall("^[A-Za-z0-9+/]{90,}=*", (out / "gallery.html").read_text(), re.M))
+    assert Image.open(io.BytesIO(base64.b64decode(line))).format == "WEBP"
+
+
+# --- other clusterers ----------------------------------------------------------------------------
+
+
+def three_heaps(n=60, noise=0):
+    """Features of three groups of unequal size, and of images in none."""
+    rng = np.random.default_rng(0)
+    codes = np.repeat([0, 1, 2], [n // 6, n // 3, n // 2])
+    z = np.eye(8)[codes] + rng.normal(0, 0.02, (n, 8))
+    z = np.concatenate([z, rng.normal(0, 1, (noise, 8))])
+    return normalize(z).astype("float32"), codes
+
+
+def test_a_clusterer_with_labels_alone_gives_probabilities_too():
+    z, codes = three_heaps()
+    _, p, unsure = sorting.cluster(KMeans(3, random_state=0), z)
+    assert p.shape == (60, 3) and not unsure.any()
+    assert p.sum(1) == pytest.approx(1) and (p.argmax(1) == 2 - codes).all()  # large ones first
+
+
+def test_what_a_clusterer_leaves_in_no_group_is_unsure():
+    z, codes = three_heaps(noise=12)
+    fitted, p, unsure = sorting.cluster(HDBSCAN(min_cluster_size=5, copy=True), z)
+    assert p.shape == (72, 3) and (p[:60].argmax(1) == 2 - codes).all()
+    assert (fitted.labels_ == -1).sum() > 6 and unsure[fitted.labels_ == -1].all()
+    assert not unsure[:60].any()
+    _, p, unsure = sorting.cluster(HDBSCAN(min_cluster_size=70, copy=True), z)
+    assert p.shape == (72, 1) and unsure.all()  # no group at all
 
 
 # --- copies, links -------------------------------------------------------------------------------
@@ -350,7 +405,9 @@ def test_a_messy_folder_costs_nothing_but_its_bad_files(messy, tmp_path):
 @pytest.mark.photos
 def test_photos_of_a_messy_folder_are_told_apart(messy, tmp_path, keras_home):
     folder, _planted = messy
-    sort_folder(folder, tmp_path / "out", groups=2, progress=False)  # MobileNetV2, as by default
+    sorting.sort_folder(
+        folder, tmp_path / "out", groups=2, progress=False
+    )  # MobileNetV2, as by default
     table = table_of(tmp_path / "out")
     table = table[table["group"] != ""]
     subjects = pd.Series([name.split("/")[0] for name in table.index], index=table.index)
@@ -380,11 +437,11 @@ NAMES = [
 
 
 @LINUX
-def test_odd_names_and_odd_files_are_lines_of_the_table_and_no_more(digits, tmp_path):
+def test_odd_names_and_odd_files_are_lines_of_the_table_and_no_more(digit_files, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     for number, name in enumerate(NAMES):
-        shutil.copy(digits[0] / f"{number:04d}.png", folder / name)
+        shutil.copy(digit_files[0] / f"{number:04d}.png", folder / name)
     (folder / "drawing.svg").write_text("<svg onload='alert(1)'/>")
     (folder / "page.jpg").write_text("<html><script>alert(1)</script></html>")
     (folder / "loop").symlink_to(folder)
@@ -408,13 +465,13 @@ def test_odd_names_and_odd_files_are_lines_of_the_table_and_no_more(digits, tmp_
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs permissions as Unix has them")
 @pytest.mark.parametrize("closed", ["a file", "the results"])
-def test_what_may_not_be_read_or_written_is_said(digits, sorted_digits, tmp_path, closed):
+def test_what_may_not_be_read_or_written_is_said(digit_files, sorted_digits, tmp_path, closed):
     folder, out = tmp_path / "in", tmp_path / "out"
     for path in (folder, out):
         path.mkdir()
         path.chmod(0o777)
     for number in range(8):
-        shutil.copy(digits[0] / f"{number:04d}.png", folder)
+        shutil.copy(digit_files[0] / f"{number:04d}.png", folder)
     root = os.geteuid() == 0
     path = folder / "0003.png" if closed == "a file" else out
     path.chmod(0 if closed == "a file" else 0o555)
@@ -445,12 +502,12 @@ def test_what_may_not_be_read_or_written_is_said(digits, sorted_digits, tmp_path
         assert not list(out.iterdir())
 
 
-def test_a_folder_that_changes_meanwhile(digits, tmp_path, monkeypatch):
+def test_a_folder_that_changes_meanwhile(digit_files, tmp_path, monkeypatch):
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(30):
-        shutil.copy(digits[0] / f"{number:04d}.png", folder)
-    look = cleaning.look
+        shutil.copy(digit_files[0] / f"{number:04d}.png", folder)
+    look = cleaning.inspect_file
 
     def meanwhile(path):
         if path.name == "0004.png":
@@ -459,10 +516,10 @@ def test_a_folder_that_changes_meanwhile(digits, tmp_path, monkeypatch):
         if path.name == "0005.png":
             path.write_bytes(b"")  # after that, before it is read
         if path.name == "0006.png":
-            shutil.copy(digits[0] / "0100.png", folder)
+            shutil.copy(digit_files[0] / "0100.png", folder)
         return row
 
-    monkeypatch.setattr(cleaning, "look", meanwhile)
+    monkeypatch.setattr(cleaning, "inspect_file", meanwhile)
     sort(folder, tmp_path / "out", groups=3)
     table = table_of(tmp_path / "out")
     assert len(table) == 30 and (table["group"] != "").sum() == 28
@@ -474,7 +531,7 @@ def test_a_folder_that_changes_meanwhile(digits, tmp_path, monkeypatch):
     assert table["problem"]["0005.png"] == cleaning.PROBLEMS["empty"]
 
 
-def test_results_never_go_where_they_could_do_harm(digits, messy, tmp_path):
+def test_results_never_go_where_they_could_do_harm(digit_files, messy, tmp_path):
     folder, _ = messy
     with pytest.raises(ValueError, match="lies in the folder"):
         sort(folder, folder / "groups")
@@ -500,6 +557,7 @@ def test_wrong_arguments_are_told_before_anything_is_written(messy, tmp_path):
         "from 1, or 'auto', not 0": {"groups": 0},
         "from 1, or 'auto', not 'many'": {"groups": "many"},
         "arrange is": {"arrange": "move"},
+        "no clusterer is called 'friends'; there are neighbours": {"clusterer": "friends"},
         "no backbone is called 'MobileNet7'": {"backbone": "MobileNet7"},
         "not in the folder, such as 'nowhere.png'": {"examples": tmp_path / "e.csv"},
         "columns file and name": {"examples": tmp_path / "f.csv"},
@@ -514,7 +572,7 @@ def test_wrong_arguments_are_told_before_anything_is_written(messy, tmp_path):
         sort(tmp_path / "nowhere", out)
 
 
-def test_too_few_images(digits, tmp_path):
+def test_too_few_images(digit_files, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "text.jpg").write_text("no image")
@@ -522,7 +580,7 @@ def test_too_few_images(digits, tmp_path):
         sort(folder, tmp_path / "out")
     assert table_of(tmp_path / "out")["problem"]["text.jpg"] == cleaning.PROBLEMS["not-an-image"]
     for number in range(4):
-        shutil.copy(digits[0] / f"{number:04d}.png", folder)
+        shutil.copy(digit_files[0] / f"{number:04d}.png", folder)
     with pytest.raises(ValueError, match="5 groups are wanted of 4 images"):
         sort(folder, tmp_path / "out", groups=5)
     assert sort(folder, tmp_path / "out")["groups"] == {"group 1": 4}  # too few to guess
@@ -533,7 +591,7 @@ def test_too_few_images(digits, tmp_path):
     assert summary["counts"]["duplicates"] == 3 and summary["groups"] == {"group 1": 4}
 
 
-def test_two_runs_at_once_and_a_damaged_store(digits, messy, tmp_path):
+def test_two_runs_at_once_and_a_damaged_store(digit_files, messy, tmp_path):
     folder, out = messy[0], tmp_path / "out"
     sort(folder, out, groups=2)
     with sorting.Store.opened(out), pytest.raises(OSError, match="another run is using it"):
@@ -550,15 +608,47 @@ def test_two_runs_at_once_and_a_damaged_store(digits, messy, tmp_path):
 # --- stopped at any moment -----------------------------------------------------------------------
 
 
-def start(folder, out, *options, **how):
-    job = [sys.executable, "-m", "tfl_helpers", "sort", str(folder), "--out", str(out)]
-    job += ["--backbone", "letters", *options]
-    return subprocess.Popen(job, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, **how)
+@pytest.fixture(scope="module")
+def few(digit_files, tmp_path_factory):
+    """Twelve digits, too few for a map, and what sorting them gives."""
+    folder, out = tmp_path_factory.mktemp("few"), tmp_path_factory.mktemp("few sorted")
+    for number in range(12):
+        shutil.copy(digit_files[0] / f"{number:04d}.png", folder)
+    sort(folder, out, groups=3)
+    return folder, out
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Run the command in a process of its own, forked from one that has loaded TensorFlow."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["tensorflow", "tfl_helpers.selflabel", "tfl_helpers.sorting"])
+
+    def started(folder, out, *options, most=None):
+        log = tmp_path_factory.mktemp("log") / "said.txt"
+        job = ["sort", str(folder), "--out", str(out), "--backbone=letters", "--quiet", *options]
+        process = server.Process(target=run, args=(job, log, most))
+        process.start()
+        return process, log
+
+    return started
+
+
+def run(job, log, most):
+    """What such a process does: its words go to a file, and no file may grow beyond `most`."""
+    import resource
+
+    said = os.open(log, os.O_WRONLY | os.O_CREAT)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+    if most:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    sys.exit(command.main(job))
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="needs signals as Unix has them")
-def test_killed_at_any_moment_it_goes_on_and_ends_the_same(digits, sorted_digits, tmp_path):
+def test_killed_at_any_moment_it_goes_on_and_ends_the_same(few, start, tmp_path):
     """Killed as soon as each kind of file appears, a moment later too."""
     out, draw = tmp_path / "out", random.Random(0)
 
@@ -568,21 +658,45 @@ def test_killed_at_any_moment_it_goes_on_and_ends_the_same(digits, sorted_digits
 
     known = 0
     for seen in (sorting.STORE, "*.part*", "groups.csv", "gallery.html", "model.keras"):
-        process = start(digits[0], out, "--groups", "10", "--quiet")
         new = set(out.glob(seen))
-        while process.poll() is None and set(out.glob(seen)) <= new:
+        process, _ = start(few[0], out, "--groups=3")
+        while process.is_alive() and set(out.glob(seen)) <= new:
             time.sleep(0.002)
         time.sleep(draw.random() * 0.05)
         process.kill()
-        process.communicate()
-        before, known = known, saved()
+        process.join()
+        before, known = known, saved() if (out / sorting.STORE).stat().st_size else 0
         assert known >= before, "what was saved is gone"
         for path in out.glob("groups.csv"):
-            assert len(report.read_table(path)) == 400  # whole, whenever it is there
-    process = start(digits[0], out, "--groups", "10", "--quiet")
-    assert process.wait() == 0, process.stderr.read()
+            assert len(sorting.read_table(path)) == 12  # whole, whenever it is there
+    assert known == 12
+    process, log = start(few[0], out, "--groups=3")
+    process.join()
+    assert process.exitcode == 0, log.read_text()
     assert not list(out.glob("*.part*"))
-    assert (out / "groups.csv").read_bytes() == (sorted_digits[0] / "groups.csv").read_bytes()
+    assert (out / "groups.csv").read_bytes() == (few[1] / "groups.csv").read_bytes()
+
+
+@pytest.mark.slow
+@LINUX
+def test_a_full_disk_costs_no_result(few, start, tmp_path):
+    more, out = tmp_path / "in", tmp_path / "out"
+    shutil.copytree(few[0], more)
+    shutil.copytree(few[1], out)
+    before, rng = contents(out), np.random.default_rng(0)
+    for number in range(7):  # more than fits
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), "uint8")).save(more / f"n{number}.png")
+    process, log = start(more, out, most=(out / sorting.STORE).stat().st_size + 5_000)
+    process.join()
+    text = log.read_text()
+    assert process.exitcode == 1
+    assert text.splitlines()[-1].startswith("error: ") and "Traceback" not in text, text
+    after = contents(out)
+    assert {k: v for k, v in after.items() if k.name in sorting.RESULTS} == {
+        k: v for k, v in before.items() if k.name in sorting.RESULTS
+    }
+    sort(more, out)
+    assert len(sorting.read_table(out / "groups.csv")) == 19
 
 
 @pytest.mark.slow
@@ -590,12 +704,13 @@ def test_killed_at_any_moment_it_goes_on_and_ends_the_same(digits, sorted_digits
 def test_ctrl_c_twice_leaves_one_line_and_what_was_read(tmp_path):
     folder, rng = tmp_path / "in", np.random.default_rng(0)
     folder.mkdir()
-    for number in range(3000):
+    for number in range(1000):
         pixels = rng.integers(0, 256, (8, 8), "uint8")
         Image.fromarray(pixels).resize((64, 64)).save(folder / f"{number}.png")
-    process = start(folder, tmp_path / "out")
+    job = [sys.executable, "-m", "tfl_helpers", "sort", str(folder), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen([*job, "--backbone", "letters"], cwd=ROOT, stderr=subprocess.PIPE)
     text = b""
-    while b"256/3000" not in text:
+    while b"256/1000" not in text:
         text += process.stderr.read(1)
         assert process.poll() is None, text
     process.send_signal(signal.SIGINT)
@@ -607,36 +722,6 @@ def test_ctrl_c_twice_leaves_one_line_and_what_was_read(tmp_path):
     assert "Traceback" not in rest
     with sqlite3.connect(tmp_path / "out" / sorting.STORE) as base:
         assert base.execute("SELECT count(*) FROM features").fetchone()[0] >= 256
-
-
-@pytest.mark.slow
-@LINUX
-def test_a_full_disk_costs_no_result(digits, sorted_digits, tmp_path):
-    import resource
-
-    out = tmp_path / "out"
-    shutil.copytree(sorted_digits[0], out)
-    before = contents(out)
-    more = tmp_path / "in"
-    shutil.copytree(digits[0], more)
-    rng = np.random.default_rng(0)
-    for number in range(300):  # more than fits
-        Image.fromarray(rng.integers(0, 256, (64, 64, 3), "uint8")).save(more / f"n{number}.png")
-
-    def small():
-        size = (out / sorting.STORE).stat().st_size + 100_000
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    process = start(more, out, "--quiet", preexec_fn=small)
-    text = process.communicate()[1].decode()
-    assert process.returncode == 1
-    assert text.splitlines()[-1].startswith("error: ") and "Traceback" not in text, text
-    after = contents(out)
-    assert {k: v for k, v in after.items() if k.name in sorting.RESULTS} == {
-        k: v for k, v in before.items() if k.name in sorting.RESULTS
-    }
-    assert start(more, out, "--quiet").wait() == 0
-    assert len(report.read_table(out / "groups.csv")) == 700
 
 
 # --- anything at all -----------------------------------------------------------------------------
@@ -669,11 +754,11 @@ def spoiled(kind, chance):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(files=st.dictionaries(name, content, max_size=25))
-def test_whatever_is_in_the_folder(digits, tmp_path_factory, files):
+def test_whatever_is_in_the_folder(digit_files, tmp_path_factory, files):
     folder = tmp_path_factory.mktemp("fuzz") / "in"
     folder.mkdir()
     for number in range(6):
-        shutil.copy(digits[0] / f"{number:04d}.png", folder)
+        shutil.copy(digit_files[0] / f"{number:04d}.png", folder)
     written = {f"{number:04d}.png" for number in range(6)}
     for file, data in files.items():
         try:
@@ -699,7 +784,7 @@ def test_whatever_is_in_the_folder(digits, tmp_path_factory, files):
 # --- the command line ----------------------------------------------------------------------------
 
 
-def test_the_command_says_what_it_did_and_its_exit_status(digits, messy, tmp_path, capsys):
+def test_the_command_says_what_it_did_and_its_exit_status(digit_files, messy, tmp_path, capsys):
     folder, out = str(messy[0]), str(tmp_path / "out")
     assert command.main(["sort", folder, "--out", out, "--groups", "2", "--backbone=letters"]) == 0
     said = capsys.readouterr().out
@@ -722,12 +807,12 @@ def test_the_command_says_what_it_did_and_its_exit_status(digits, messy, tmp_pat
 
 def test_nothing_a_user_was_given_can_run_code():
     """No pickle from a folder or bundle, Keras files in safe mode, downloads by https and hash."""
-    for path in (ROOT / "tfl_helpers").glob("*.py"):
+    for path in (ROOT / "tfl_helpers").rglob("*.py"):
         text = path.read_text()
         assert "allow_pickle=True" not in text and "safe_mode=False" not in text, path.name
         assert "enable_unsafe" not in text and "joblib.load" not in text, path.name
-        if path.stem != "datasets":  # CIFAR-10's own archive, opened once its hash is right
+        if path.stem != "sources":  # CIFAR-10's own archive, opened once its hash is right
             assert "pickle.load" not in text, path.name
-    for files in datasets.DOWNLOADS.values():
-        for _, url, digest in files:
+    for known in datasets.CATALOGUE.values():
+        for _, url, digest in known.downloads:
             assert url.startswith("https://") and len(digest) in (32, 64)

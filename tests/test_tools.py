@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tfl_helpers import __main__ as command
 from tfl_helpers import datasets
+from tfl_helpers.lessons.machine import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
@@ -134,7 +135,7 @@ def test_pages_in_a_browser_without_a_network(tool, tmp_path):
 
 
 def test_machine_says_what_works():
-    table = command.machine().set_index("what")
+    table = machine().set_index("what")
     assert table.works[["Python", "embedded backbone", "data: digits"]].all()
     assert table.detail.str.len().gt(0).all()
 
@@ -144,8 +145,8 @@ def test_machine_does_not_touch_the_network_when_told_so(monkeypatch):
         raise AssertionError("the network was tried")
 
     monkeypatch.setenv("TFL_OFFLINE", "1")
-    monkeypatch.setattr(command.socket, "create_connection", refuse)
-    assert not command.machine().set_index("what").works["network"]
+    monkeypatch.setattr("socket.create_connection", refuse)
+    assert not machine().set_index("what").works["network"]
 
 
 @pytest.mark.photos

@@ -1,8 +1,10 @@
-"""Image recognition without labels, by transfer: helpers behind the notebook series.
+"""Image recognition without labels, by transfer: the helpers behind the notebook series.
 
-One module per step of the method, imported where it is used::
+A module or a folder of modules per step of the method, imported where it is used. Each imports only
+what stands to its left::
 
-    datasets -> cleaning -> backbones -> features -> clustering -> selflabel -> evaluation -> tuning
+    datasets -> backbones -> features -> clustering -> augment -> selflabel -> evaluation
+    -> selection -> sorting, pedestrians -> lessons -> __main__
 
 Importing this package loads no module of it, and so not TensorFlow either.
 """

@@ -1,5 +1,190 @@
-"""Shim: re-exports the old module until it is rewritten here."""
-from tfl_helpers._old import selflabel as _old
+"""What may change about an image while it still shows the same, and batches of changed images."""
 
-globals().update({k: v for k, v in vars(_old).items() if not k.startswith("__")})
-augmenter = augment
+import functools
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfl_helpers import backbones, datasets
+from tfl_helpers.datasets import FolderImages
+
+KINDS = ("characters", "clothes", "photos")
+
+
+def augmenter(
+    kind: str, seed: int = 0, *, strength: float = 1.0, damage: bool = True
+) -> keras.Sequential:
+    """Make layers that change images at random and leave what they show.
+
+    Parameters
+    ----------
+    kind : str
+        "characters", "clothes", "photos", or a name of `datasets.load`. Characters are turned,
+        sheared, scaled and moved, never flipped: a mirrored 2 is no 2. They win or lose a short
+        stroke (`PenStrokes`). Clothes and photos are flipped, cropped, moved and lit differently,
+        photos recoloured too.
+    seed : int
+        Draws the changes; the layers keep generators of their own, nothing global is touched.
+    strength : float
+        1: strong, to learn from. 0.3: weak, to check with.
+    damage : bool
+        Also add noise, and often blot out a part: a network that is trained gets over that. A
+        frozen one does not, see `clustering.view_head`.
+
+    Returns
+    -------
+    keras.Sequential
+        Images (b, h, w, c), 0..255, to the same shape. Call it with ``training=True``.
+
+    Examples
+    --------
+    >>> augmenter("digits", damage=False)(np.zeros((2, 8, 8, 1)), training=True).shape
+    TensorShape([2, 8, 8, 1])
+    """
+    kind = kind if kind in KINDS else datasets.describe(kind).changes
+    layers, s = keras.layers, strength
+    if kind == "characters":
+        edge = {"fill_mode": "constant", "fill_value": 0.0}
+        steps = [
+            layers.RandomRotation(0.085 * s, **edge, seed=seed),
+            layers.RandomShear(min(0.25 * s, 1.0), min(0.085 * s, 1.0), **edge, seed=seed + 1),
+            layers.RandomZoom(0.25 * s, 0.25 * s, **edge, seed=seed + 2),
+            layers.RandomTranslation(0.135 * s, 0.135 * s, **edge, seed=seed + 3),
+            PenStrokes(min(0.5 * s, 1.0), min(0.3 * s, 1.0), seed=seed + 8),
+        ]
+    else:
+        steps = [
+            layers.RandomFlip("horizontal", seed=seed),
+            layers.RandomZoom((-0.25 * s, 0.05 * s), (-0.25 * s, 0.05 * s), seed=seed + 1),
+            layers.RandomTranslation(0.1 * s, 0.1 * s, seed=seed + 2),
+            layers.RandomBrightness(min(0.2 * s, 1.0), seed=seed + 3),
+            layers.RandomContrast(min(0.3 * s, 0.99), seed=seed + 4),
+        ]
+    if kind == "photos":  # 0.5: colours as they are
+        colours = (max(0.5 - 0.3 * s, 0.0), min(0.5 + 0.2 * s, 1.0))
+        steps.append(layers.RandomSaturation(colours, seed=seed + 5))
+    if damage:
+        noise = layers.GaussianNoise(min(0.085 * s, 1.0), seed=seed + 6)  # it wants 0..1
+        steps += [layers.Rescaling(1 / 255), noise, layers.Rescaling(255.0)]
+    if damage and hasattr(layers, "RandomErasing"):  # since Keras 3.9
+        blot = (0.02, min(0.02 + 0.15 * s, 1.0))
+        steps.append(layers.RandomErasing(0.5, blot, fill_value=0.0, seed=seed + 7))
+    return keras.Sequential(steps, name="augment")
+
+
+@keras.saving.register_keras_serializable("tfl_helpers")
+class PenStrokes(keras.layers.Layer):
+    """Draw a short stroke across a character, or wipe one out, as another writer would.
+
+    Some write a 7 with a bar, some leave a gap in an 8: that depends on the writer and not on the
+    character, but a frozen network takes it for another shape. Images (b, h, w, c), 0..255, light
+    ink on dark ground, to the same; without ``training=True`` nothing changes.
+
+    Parameters
+    ----------
+    added, wiped : float
+        Share of the images that get a stroke, and of those that lose one.
+    seed : int, optional
+        Of the layer's own generator.
+    **kwargs
+        As for any Keras layer.
+    """
+
+    def __init__(self, added: float = 0.5, wiped: float = 0.3, seed: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.added, self.wiped, self.seed = added, wiped, seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Change some of the images."""
+        images = tf.cast(images, "float32")
+        if not training:
+            return images
+        drawn = tf.maximum(images, 255 * self._strokes(images, self.added))
+        return drawn * (1 - self._strokes(drawn, self.wiped))
+
+    def _strokes(self, images: tf.Tensor, share: float) -> tf.Tensor:
+        """Draw a straight stroke for a share of the images: (b, h, w, 1), 0 to 1."""
+        n, height, width = tf.unstack(tf.shape(images)[:3])
+        uniform = functools.partial(keras.random.uniform, (n, 1, 1), seed=self.generator)
+        unit = tf.cast(height, "float32") / 24  # lengths: in pixels of an image 24 pixels high
+        # Its middle lies near a pixel with ink, drawn at random.
+        ink = tf.reshape(tf.reduce_mean(images, -1), (n, height * width))
+        ranks = keras.random.uniform((n, height * width), seed=self.generator)
+        middle = tf.argmax(tf.where(ink > 100, ranks, 0.0), axis=1, output_type="int32")
+        middle = tf.cast(tf.stack([middle // width, middle % width]), "float32")
+        middle += keras.random.normal((2, n), stddev=1.5, seed=self.generator) * unit
+        y, x = tf.meshgrid(
+            tf.range(height, dtype="float32"), tf.range(width, dtype="float32"), indexing="ij"
+        )
+        y, x = y - middle[0, :, None, None], x - middle[1, :, None, None]
+        angle = uniform(0.0, np.pi)
+        beyond = tf.abs(y * tf.sin(angle) + x * tf.cos(angle)) - uniform(1.5, 4.5) * unit
+        beside = y * tf.cos(angle) - x * tf.sin(angle)
+        distance = tf.sqrt(tf.maximum(beyond, 0.0) ** 2 + beside**2)
+        stroke = tf.clip_by_value(uniform(0.7, 1.7) * unit + 0.5 - distance, 0.0, 1.0)
+        return (stroke * tf.cast(uniform(0.0, 1.0) < share, "float32"))[..., None]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what builds the layer anew."""
+        own = {"added": self.added, "wiped": self.wiped, "seed": self.seed}
+        return {**super().get_config(), **own}
+
+
+def training_batches(
+    model: keras.Model,
+    images: FolderImages | np.ndarray,
+    targets: np.ndarray | None,
+    chosen: np.ndarray,
+    *,
+    change: str | keras.Model,
+    seed: tuple[int, ...],
+    steps: int,
+    batch_size: int,
+) -> tf.data.Dataset:
+    """Make batches to train on, in an order drawn anew for each time around the images.
+
+    Parameters
+    ----------
+    model : keras.Model
+        What the images are made to fit (see `backbones.input_size`): a backbone, or any model.
+    images : FolderImages or array (n, h, w, 1 or 3)
+        Values 0..255.
+    targets : array (n, k), optional
+        What `model` shall answer. None: the image itself, 0..1, which is then not changed.
+    chosen : np.ndarray
+        Rows of the images to train on.
+    change : str or keras.Model
+        Kind of `augmenter`, or layers that change images.
+    seed : tuple of int
+        Draws order and changes.
+    steps, batch_size : int
+        Batches, whatever the number of images; images in a batch.
+
+    Returns
+    -------
+    tf.data.Dataset
+        Pairs of float32 (b, h, w, c), 0..255, and float32 targets.
+    """
+    rng, total = np.random.default_rng(seed), steps * batch_size
+    order = np.concatenate([rng.permutation(chosen) for _ in range(-(-total // len(chosen)))])
+    order, channels = order[:total], model.input_shape[-1]
+    size = backbones.input_size(model)
+    ready = datasets.batches(images[order], size=size, channels=channels, batch_size=batch_size)
+    known = tf.data.experimental.assert_cardinality(steps)  # else Keras warns at the end
+    if targets is None:
+        return ready.map(lambda x: (x, x / 255)).apply(known)
+    if isinstance(change, str):
+        change = augmenter(change, int(rng.integers(2**30)))
+    answers = np.asarray(targets[order], "float32")
+    answers = tf.data.Dataset.from_tensor_slices(answers).batch(batch_size)
+    pairs = tf.data.Dataset.zip((ready, answers))
+    pairs = pairs.map(lambda x, y: (change(x, training=True), y)).apply(known).prefetch(2)
+    options = tf.data.Options()  # one machine: nothing to share out between several
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return pairs.with_options(options)
+
+
+augment = augmenter  # transition

@@ -6,9 +6,8 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import joblib
 import keras
@@ -18,23 +17,29 @@ import tensorflow as tf
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from tqdm.auto import tqdm
 
-from tfl_helpers.datasets import FolderImages, ImageReadError, ImageSet, bar, batches
+from tfl_helpers import backbones
+from tfl_helpers.datasets import FolderImages, ImageReadError, ImageSet, batches, progress_bar
 
-BLOCK = 4096  # images per entry of the cache: a stopped run loses at most this much
+Images = ImageSet | FolderImages | np.ndarray
+BLOCK_SIZE = 4096
 
 
 def extract(
     backbone: keras.Model,
-    images: ImageSet | FolderImages | np.ndarray,
+    images: Images,
     *,
     batch_size: int = 64,
     mirror: bool = False,
     cache: bool | str | Path = True,
+    block_size: int = BLOCK_SIZE,
     progress: bool = True,
 ) -> np.ndarray:
     """Turn images into features; what was computed before comes from the cache.
+
+    The cache knows images by their pixels (files by path, size and time of change) and a backbone
+    by its layers and weights. It is written in blocks, so a stopped run goes on where it was.
 
     Parameters
     ----------
@@ -45,12 +50,14 @@ def extract(
     batch_size : int
         Images at a time.
     mirror : bool
-        Mean of the features of an image and of its mirror image: steadier, in twice the time. For
-        photos, where left and right mean nothing; not for characters.
+        Mean of the features of an image and of its mirror image: steadier for photos, in twice
+        the time. Not for characters.
     cache : bool, str or Path
         True: TFL_CACHE_DIR, or the user's cache folder. A path: that folder. False: no cache.
+    block_size : int
+        Images per entry of the cache: a stopped run loses at most this much.
     progress : bool
-        Show a progress bar.
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -63,129 +70,127 @@ def extract(
         There are no images, or the backbone does not give one vector per image.
     ImageReadError
         A file is broken; what was computed before it is kept.
-
-    Notes
-    -----
-    The cache is keyed by content: the pixels (for files path, size and time of change), the
-    backbone's architecture and weights, and the version of TensorFlow. It is written in blocks of
-    4,096 images, each complete or absent, so a stopped run goes on where it was. Taught in
-    notebook 02.
     """
-    images = images.images if isinstance(images, ImageSet) else images
-    if not len(images):
-        raise ValueError("there are no images to extract features from")
+    images = _unwrapped(images)
     if len(backbone.output_shape) != 2:
         raise ValueError(
             f"{backbone.name} gives {backbone.output_shape} per batch, not one vector per image: "
             'load it with pooling="avg", "max" or "flatten"'
         )
     forward = functools.cache(lambda: compiled(backbone))  # nothing to compile if all is cached
-    about = {"desc": backbone.name, "unit": "image", "delay": 1, "leave": False}
-    size = _input_size(backbone) if isinstance(images, FolderImages) else None
 
     def compute(block: FolderImages | np.ndarray) -> np.ndarray:
-        channels = backbone.input_shape[-1]
-        ready = batches(block, size=size, channels=channels, batch_size=batch_size)
-        parts = []
-        try:
-            for batch in ready:
-                part = forward()(batch)[0]
-                if mirror:
-                    part = (part + forward()(batch[:, :, ::-1])[0]) / 2
-                parts.append(part.numpy())
-                shown.update(len(batch))
-        except tf.errors.InvalidArgumentError as error:  # tf.data wraps what our reader raised
-            if found := re.search("ImageReadError: (.*)", error.message):
-                raise ImageReadError(found[1]) from None
-            raise
-        return np.concatenate(parts)
+        done = []
+        for batch in _batches(backbone, block, batch_size):
+            z = forward()(batch)
+            done.append((z + forward()(batch[:, :, ::-1])) / 2 if mirror else z)
+            shown.update(len(batch))
+        return np.concatenate(done)
 
-    memory = _memory(cache)
-    kept = memory and memory.cache(_block, ignore=["compute", "images"])
-    made_by = memory and (_fingerprint(backbone), tf.__version__, *(["mirror"] if mirror else []))
-    result = None
-    with bar(progress, total=len(images), **about) as shown:
-        for start in range(0, len(images), BLOCK):
-            part = images[start : start + BLOCK]
-            block = kept(_content(part), made_by, compute, part) if kept else compute(part)
-            if result is None:
-                result = np.empty((len(images), block.shape[1]), "float32")
-            result[start : start + len(block)] = block
-            shown.update(start + len(block) - shown.n)
+    if memory := _memory(cache):
+        made_by = _fingerprint(backbone), tf.__version__, mirror
+        kept = memory.cache(_block, ignore=["compute", "images"])
+    with _bar(progress, backbone, len(images)) as shown:
+        for start in range(0, len(images), block_size):
+            part = images[start : start + block_size]
+            z = kept(_content(part), made_by, compute, part) if memory else compute(part)
+            if start == 0:
+                result = np.empty((len(images), z.shape[1]), "float32")
+            result[start : start + len(part)] = z
+            shown.update(start + len(part) - shown.n)
     return result
 
 
 def extract_views(
     backbone: keras.Model,
-    images: ImageSet | FolderImages | np.ndarray,
+    images: Images,
     change: keras.Model,
     *,
     n_views: int = 2,
     batch_size: int = 64,
     progress: bool = True,
 ) -> np.ndarray:
-    """Turn changed copies of each image into features, for `clustering.view_head`.
+    """Turn changed copies of each image into features, drawn anew each time and not cached.
 
     Parameters
     ----------
     backbone, images, batch_size, progress
         As in `extract`.
     change : keras.Model
-        Changes images at random and leaves what they show: ``selflabel.augment(...,
-        damage=False)``. It gets them in the size that the backbone sees.
+        Of `augment.augmenter`, without damage. It gets images in the size that the backbone sees.
     n_views : int
         Copies of each image.
 
     Returns
     -------
     np.ndarray
-        float16 (n_views, n, d).
-
-    Raises
-    ------
-    ValueError
-        There are no images.
-
-    Notes
-    -----
-    Not cached: copies are drawn anew each time. Taught in notebook 04.
+        float16 (n_views, n, d), for `clustering.view_head`.
     """
-    images = images.images if isinstance(images, ImageSet) else images
-    if not len(images):
-        raise ValueError("there are no images to extract features from")
-    forward, size = compiled(backbone), _input_size(backbone)
+    images, forward = _unwrapped(images), compiled(backbone)
+    size = backbones.input_size(backbone)
     changed = tf.function(lambda batch: change(batch, training=True))
     views = np.empty((n_views, len(images), backbone.output_shape[-1]), "float16")
-    about = {"total": n_views * len(images), "desc": backbone.name, "unit": "image", "leave": False}
-    channels = backbone.input_shape[-1]
-    with bar(progress, delay=1, **about) as shown:
+    with _bar(progress, backbone, n_views * len(images)) as shown:
         for view in views:
             done = 0
-            for batch in batches(images, size=size, channels=channels, batch_size=batch_size):
-                part = forward(changed(batch))[0].numpy()
-                view[done : done + len(part)] = part
-                done += len(part)
-                shown.update(len(part))
+            for batch in _batches(backbone, images, batch_size, size):
+                view[done : done + len(batch)] = forward(changed(batch))
+                done += len(batch)
+                shown.update(len(batch))
     return views
 
 
-def cache_info(cache: bool | str | Path = True) -> dict[str, str | int | float]:
-    """Say where the cache is and how large.
+def extractor(backbone: keras.Model, batch_size: int = 32) -> Callable[[np.ndarray], np.ndarray]:
+    """Make a function that turns pixels in memory into features, without a cache.
 
     Parameters
     ----------
-    cache : bool, str or Path
-        As in `extract`.
+    backbone : keras.Model
+        From `backbones.load`. It is compiled when the function is first called.
+    batch_size : int
+        Images at a time.
 
     Returns
     -------
-    dict
-        `folder`, `entries` (blocks of up to 4,096 images), `megabytes`.
-
-    Notes
-    -----
-    Taught in notebook 02.
+    callable
+        Array (n, h, w, 1 or 3), 0..255, n at least 1, to float32 (n, d).
     """
+    forward = functools.cache(lambda: compiled(backbone))
+    grey = backbone.input_shape[-1] == 1
+
+    def compute(pixels: np.ndarray) -> np.ndarray:
+        # No tf.data here: a new pipeline for each block of files would stay in memory.
+        done = []
+        for start in range(0, len(pixels), batch_size):
+            batch = tf.cast(pixels[start : start + batch_size], tf.float32)
+            if grey != (batch.shape[-1] == 1):
+                batch = (tf.image.rgb_to_grayscale if grey else tf.image.grayscale_to_rgb)(batch)
+            done.append(forward()(batch))
+        return np.concatenate(done)
+
+    return compute
+
+
+def compiled(backbone: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Compile a backbone: images, float32 (b, h, w, c), 0..255, to features (b, d).
+
+    Its weights become constants, as they are frozen anyway. TensorFlow then folds batch
+    normalisation into the convolutions: on two cores MobileNetV2 gives 1.4 times the images per
+    second of the plain compiled model (`benchmarks/extraction.py`).
+    """
+    variables = backbone.trainable_variables, backbone.non_trainable_variables
+    weights = [[variable.numpy() for variable in part] for part in variables]
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, backbone.input_shape[-1]))])
+    def forward(batch: tf.Tensor) -> tf.Tensor:
+        constants = [[tf.constant(weight) for weight in part] for part in weights]
+        return backbone.stateless_call(*constants, batch, training=False)[0]
+
+    return forward
+
+
+def cache_info(cache: bool | str | Path = True) -> dict[str, str | int | float]:
+    """Say where the cache is: its `folder`, `entries` (blocks of images) and `megabytes`."""
     folder = _folder(cache)
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {
@@ -196,50 +201,11 @@ def cache_info(cache: bool | str | Path = True) -> dict[str, str | int | float]:
 
 
 def clear_cache(cache: bool | str | Path = True) -> float:
-    """Empty the cache; what is needed again is computed again.
-
-    Parameters
-    ----------
-    cache : bool, str or Path
-        As in `extract`.
-
-    Returns
-    -------
-    float
-        Megabytes set free.
-
-    Notes
-    -----
-    Taught in notebook 02.
-    """
+    """Empty the cache; return the megabytes set free. What is needed again is computed again."""
     freed = cache_info(cache)["megabytes"]
     if _folder(cache).exists():
         shutil.rmtree(_folder(cache))
     return freed
-
-
-def compiled(backbone: keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:
-    """Compile a backbone with its weights as constants, as they are frozen anyway.
-
-    Parameters
-    ----------
-    backbone : keras.Model
-        From `backbones.load`.
-
-    Returns
-    -------
-    callable
-        Images, float32 (b, h, w, c), to a list of one tensor, the features (b, d).
-
-    Notes
-    -----
-    TensorFlow then folds batch normalisation into the convolutions: on two cores MobileNetV2 gives
-    1.4 times the images per second of the plain compiled model (`benchmarks/extraction.py`).
-    Taught in notebook 02.
-    """
-    shape = tf.TensorSpec((None, None, None, backbone.input_shape[-1]))
-    plain = tf.function(lambda batch: backbone(batch, training=False))
-    return convert_variables_to_constants_v2(plain.get_concrete_function(shape))
 
 
 def normaliser(kind: str = "l2") -> Pipeline:
@@ -250,23 +216,19 @@ def normaliser(kind: str = "l2") -> Pipeline:
     kind : {"none", "l2", "standard", "pca-whiten"}
         Leave as they are; every vector to length one; every feature to mean 0 and variance 1;
         length one, the principal components that hold 90 % of the variance, each to variance 1,
-        and length one again (Jegou and Chum 2012; DeepCluster, Caron et al. 2018, leaves out the
-        first step, without which bright against dark can be all that is left). None of them is
-        best everywhere.
+        and length one again (Jegou and Chum 2012; without the first step, as in DeepCluster,
+        bright against dark can be all that is left). None of them is best everywhere.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
         To be fitted on training features.
 
-    Raises
-    ------
-    ValueError
-        There is no such kind.
-
-    Notes
-    -----
-    Taught in notebook 03.
+    Examples
+    --------
+    >>> normaliser("l2").fit_transform(np.array([[3.0, 4.0], [0.0, 2.0]]))
+    array([[0.6, 0.8],
+           [0. , 1. ]])
     """
     steps = {
         "none": [FunctionTransformer()],
@@ -279,7 +241,41 @@ def normaliser(kind: str = "l2") -> Pipeline:
     return make_pipeline(*steps[kind])
 
 
-def _block(content: str, made_by: tuple, compute: Callable, images: Any) -> np.ndarray:
+def _unwrapped(images: Images) -> FolderImages | np.ndarray:
+    """Images of an ImageSet, or those given; none are an error."""
+    if not len(images):
+        raise ValueError("there are no images to extract features from")
+    return images.images if isinstance(images, ImageSet) else images
+
+
+def _batches(
+    backbone: keras.Model,
+    images: FolderImages | np.ndarray,
+    batch_size: int,
+    size: tuple[int, int] | None = None,
+) -> Iterator[tf.Tensor]:
+    """Batches as a backbone takes them; those of a folder in the size that it sees."""
+    if isinstance(images, FolderImages) and (size := backbones.input_size(backbone)) is None:
+        raise ValueError(
+            f"{backbone.name} takes images of any size, so those of a folder cannot be put "
+            "together: load it with size=(height, width)"
+        )
+    channels = backbone.input_shape[-1]
+    try:
+        yield from batches(images, size=size, channels=channels, batch_size=batch_size)
+    except tf.errors.InvalidArgumentError as error:  # tf.data wraps what our reader raised
+        if found := re.search("ImageReadError: (.*)", error.message):
+            raise ImageReadError(found[1]) from None
+        raise
+
+
+def _bar(progress: bool, backbone: keras.Model, total: int) -> tqdm:
+    """Progress bar over images."""
+    about = {"desc": backbone.name, "unit": "image", "delay": 1, "leave": False}
+    return progress_bar(progress, total=total, **about)
+
+
+def _block(content: str, made_by: tuple, compute: Callable, images: Images) -> np.ndarray:
     """Features of one block; joblib keeps them by `content` and `made_by`."""
     return compute(images)
 
@@ -296,28 +292,12 @@ def _content(images: FolderImages | np.ndarray) -> str:
 def _fingerprint(backbone: keras.Model) -> str:
     """Hash of what a backbone computes; names that Keras numbers anew each time are left out."""
 
-    def describe(model: keras.Model) -> list:
-        parts = []
-        for layer in model.layers:
-            inner = isinstance(layer, keras.Model)
-            parts.append(describe(layer) if inner else _without_names(layer.get_config()))
-        return parts
+    def describe(layer: keras.Layer) -> list | dict:
+        if isinstance(layer, keras.Model):
+            return [describe(inner) for inner in layer.layers]
+        return {k: v for k, v in layer.get_config().items() if k not in ("name", "trainable")}
 
     return joblib.hash((backbone.name, describe(backbone), backbone.get_weights()))
-
-
-def _without_names(config: dict) -> dict:
-    return {k: v for k, v in config.items() if k not in ("name", "trainable")}
-
-
-def _input_size(backbone: keras.Model) -> tuple[int, int]:
-    """Height and width that a backbone resizes to."""
-    if backbone.layers[1].name != "resize":
-        raise ValueError(
-            f"{backbone.name} takes images of any size, so those of a folder cannot be put "
-            "together: load it with size=(height, width)"
-        )
-    return backbone.layers[1].height, backbone.layers[1].width
 
 
 def _folder(cache: bool | str | Path) -> Path:

@@ -159,6 +159,11 @@ def look_alikes(images: np.ndarray, kinds: np.ndarray, limit: float) -> np.ndarr
     return cluster.hierarchy.fcluster(tree, 1 - limit, "distance") - 1
 
 
+def scaled(images: np.ndarray) -> np.ndarray:
+    """Turn (n, h, w) images, 0..255, into what the network takes: float32 (n, h, w, 1), -1..1."""
+    return images[..., None].astype("float32") / 127.5 - 1
+
+
 def with_head(backbone, classes: int, steps: int):
     """Add the classifier that exists in training only: a softmax over scaled cosines."""
     import keras
@@ -185,7 +190,7 @@ def even_out(backbone, images: np.ndarray) -> None:
     import keras
 
     pools = keras.Model(backbone.input, backbone.get_layer("pools").output)
-    vectors = pools.predict(images[..., None], batch_size=500, verbose=0)
+    vectors = pools.predict(scaled(images), batch_size=500, verbose=0)
     variance, axes = np.linalg.eigh(np.cov(vectors.T))
     kernel = axes * (np.maximum(variance, 0) + 0.1 * variance.mean()) ** -0.25
     backbone.get_layer("features").set_weights([kernel, -vectors.mean(0) @ kernel])
@@ -217,10 +222,10 @@ def train(
         losses = []
         import keras
 
-        from tfl_helpers import letters
+        from tfl_helpers.backbones import letters
 
         keras.utils.set_random_seed(seed)
-        backbone = letters.network(SIZE)
+        backbone = letters.network((SIZE, SIZE))
         model = with_head(backbone, int(classes.max()) + 1, rounds * (images // batch))
         checkpoint, start = out.with_suffix(".keras"), time.time()
         if resume and checkpoint.is_file():
@@ -230,12 +235,10 @@ def train(
         for number in range(first, rounds + 1):
             x, kinds = render_many(pool, (seed, 3, number), images, fonts)
             x, kinds = x[: images // batch * batch], kinds[: images // batch * batch]
-            fit = model.fit(x[..., None], classes[kinds], batch, verbose=0)
+            fit = model.fit(scaled(x), classes[kinds], batch, verbose=0)
             losses.append(fit.history["loss"][0])
             model.save(checkpoint)  # a kill loses one round at most
-            scores = [
-                model.evaluate(x[..., None], classes[k], 500, verbose=0)[1] for x, k in held_out
-            ]
+            scores = [model.evaluate(scaled(x), classes[k], 500, verbose=0)[1] for x, k in held_out]
             print(
                 f"round {number}/{rounds}  loss {losses[-1]:.3f}  accuracy "
                 f"{scores[0]:.3f}, on {HELD_OUT_FONT} {scores[1]:.3f}  {time.time() - start:.0f} s",
@@ -254,7 +257,9 @@ def train(
 def main() -> None:
     """Read the options and train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=ROOT / "tfl_helpers" / "data" / "letters.npz")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "tfl_helpers" / "backbones" / "letters.npz"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=32)
     parser.add_argument("--images", type=int, default=12000, help="new images per round")

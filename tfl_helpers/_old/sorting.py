@@ -357,7 +357,7 @@ def _read_new(
         for start in range(0, len(pixels), BATCH):
             batch = tf.cast(pixels[start : start + BATCH], tf.float32)
             batch = tf.image.rgb_to_grayscale(batch) if grey else batch
-            parts.append(forward()(batch)[0].numpy())
+            parts.append(forward()(batch).numpy())
         return np.concatenate(parts)
 
     def stat(name: str) -> tuple[int, int]:

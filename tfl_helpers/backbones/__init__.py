@@ -1,15 +1,49 @@
-"""Shim: re-exports the old module until it is rewritten here."""
-from tfl_helpers._old import backbones as _old
+"""Frozen pretrained networks: raw images in, features out.
 
-globals().update({k: v for k, v in vars(_old).items() if not k.startswith("__")})
-from_layer = _old.cut
-inner_layers = _old.layers
+`contract` says what a backbone is and answers what can be asked of any; `families` loads them by
+name; `letters` is the embedded network, `weights` finds those of ImageNet, `saved_model` reads
+networks of TF-Hub.
+"""
+
+from tfl_helpers.backbones.contract import (
+    from_layer,
+    inner_layers,
+    input_size,
+    layer_output,
+    network,
+    prepare,
+    prepared,
+    unfreeze,
+)
+from tfl_helpers.backbones.families import load, names, suggested
+from tfl_helpers.backbones.saved_model import from_hub
+from tfl_helpers.backbones.weights import PHOTO_SIZE, WeightsMissingError, copy_to_bundle
+
+__all__ = [
+    "PHOTO_SIZE",
+    "WeightsMissingError",
+    "copy_to_bundle",
+    "from_hub",
+    "from_layer",
+    "inner_layers",
+    "input_size",
+    "layer_output",
+    "load",
+    "names",
+    "network",
+    "prepare",
+    "prepared",
+    "suggested",
+    "unfreeze",
+]
+
+# transition
+cut, layers = from_layer, inner_layers
 
 
-def input_size(backbone):
-    first = backbone.layers[1]
-    return (first.height, first.width) if first.name in ("resize", "shrink") else None
+def __getattr__(name):
+    if name == "define_model":
+        from tfl_helpers.lessons.article import define_model
 
-
-def network(backbone):
-    return backbone.get_layer("network")
+        return define_model
+    raise AttributeError(name)

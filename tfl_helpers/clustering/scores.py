@@ -11,19 +11,7 @@ NOT_GROUPED = -1  # an image that a run did not see
 
 
 def neighbour_agreement(groups: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
-    """Compute the share of each image's neighbours that are in its group.
-
-    Parameters
-    ----------
-    groups : np.ndarray, int (n,)
-        Group of each image.
-    neighbours : np.ndarray, int (n, m)
-        Rows of each image's neighbours, from `nearest`.
-
-    Returns
-    -------
-    np.ndarray
-        float64 (n,), 0 to 1.
+    """Compute the share of each image's neighbours (int (n, m), from `nearest`) in its group.
 
     Examples
     --------
@@ -41,23 +29,17 @@ def agreement(groups: ArrayLike, neighbours: np.ndarray) -> float:
     groups : array of int, shape (n,)
         Group of each image; pairs with -1 (not grouped) do not count.
     neighbours : np.ndarray, int (n, m)
-        Rows of each image's neighbours, from `nearest`.
+        From `nearest`.
 
     Returns
     -------
     float
-        1: neighbours always share a group. 0: no more often than any two images, as with random
-        groups or one group for all. Fewer groups share more easily.
-
-    Raises
-    ------
-    ValueError
-        The shapes differ, or no neighbours are grouped.
+        (p - c) / (1 - c), with p the share and c the chance that two random images share a group:
+        1 where neighbours always do, 0 with random groups or one for all.
 
     References
     ----------
-    (p - c) / (1 - c) as in Cohen (1960), with p the share and c the chance that two images drawn
-    at random share a group.
+    Cohen (1960), A coefficient of agreement for nominal scales.
 
     Examples
     --------
@@ -92,11 +74,6 @@ def stability(runs: Sequence[ArrayLike]) -> float:
     float
         Mean adjusted Rand index of all pairs of runs, over the images that both saw. A pair in
         which a run has a single group counts 0: that comes out every time and says nothing.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two runs, or their lengths differ.
 
     References
     ----------

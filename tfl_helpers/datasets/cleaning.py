@@ -1,5 +1,309 @@
-"""Shim: re-exports the old module until it is rewritten here."""
-from tfl_helpers._old import cleaning as _old
+"""What is wrong with a set of images: a report with a reason per file, and nothing is touched.
 
-globals().update({k: v for k, v in vars(_old).items() if not k.startswith("__")})
-inspect_file = _old.look
+Files are only read, never deleted, moved or changed, and one bad file never stops the rest.
+`inspect` writes the report, `datasets.load(..., exclude=...)` follows its advice.
+"""
+
+import hashlib
+import math
+import stat
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import imagehash
+import joblib
+import numpy as np
+import pandas as pd
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from tfl_helpers.datasets.duplicates import find_duplicates, find_near_duplicates
+from tfl_helpers.datasets.files import progress_bar
+from tfl_helpers.datasets.images import (
+    SUFFIXES,
+    FolderImages,
+    ImageReadError,
+    ImageSet,
+    check_images,
+    list_files,
+    read_image,
+)
+
+# Every problem and what it means. A file with one of the first nine is better left out;
+# `datasets.read_image` deals with the other six.
+PROBLEMS = {
+    "unreadable": "cannot be opened or decoded",
+    "truncated": "ends before its image does",
+    "empty": "zero bytes",
+    "not-an-image": "holds no kind of image that is read here, whatever its name says",
+    "duplicate": "the same bytes as another file",
+    "near-duplicate": "looks the same as another file",
+    "blank": "one plain colour",
+    "tiny": "its smaller side is below 8 pixels",
+    "huge": "claims so many pixels that it could fill the memory (decompression bomb)",
+    "animated": "several frames or pages: the first is used",
+    "alpha": "transparent parts: they become white",
+    "palette": "colours from a palette: they become RGB",
+    "16-bit": "more than 8 bits per value: scaled down to 8",
+    "cmyk": "colours for printing: they become RGB",
+    "rotated": "stored turned or mirrored (EXIF): it is put upright",
+}
+LEAVE_OUT = list(PROBLEMS)[:9]
+MIN_SIDE = 8  # pixels: the digits of scikit-learn are as small as this
+PLAIN = 4  # of 255 levels: a thumbnail that varies no more than this is blank
+# Pillow only recognises these, or hands them to another program.
+NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+STARTS = b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*", b"RIFF"
+
+
+def _orientation(image: Image.Image) -> int:
+    # Pillow decodes a whole PNG when asked for EXIF data that it has not met so far
+    exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
+    return exif.get(ExifTags.Base.Orientation, 1)
+
+
+# One check per problem that a header shows, before a pixel is decoded; the others are not asked
+# about what is huge.
+_CHECKS: dict[str, Callable[[Image.Image], bool]] = {
+    "huge": lambda image: image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf),
+    # the second picture in a phone's MPO is a preview or a depth map
+    "animated": lambda image: getattr(image, "is_animated", False) and image.format != "MPO",
+    "alpha": lambda image: image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info,
+    "palette": lambda image: image.mode in ("P", "PA"),
+    "16-bit": lambda image: image.mode.startswith(("I", "F")),
+    "cmyk": lambda image: image.mode == "CMYK",
+    "rotated": lambda image: _orientation(image) in range(2, 9),
+    "tiny": lambda image: min(image.size) < MIN_SIDE,
+}
+
+
+def inspect(
+    images: str | Path | FolderImages | ImageSet | np.ndarray,
+    *,
+    near_duplicate_distance: int = 6,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Look for everything that may be wrong with a set of images.
+
+    Duplicates have the same bytes (arrays: the same pixels). Near-duplicates are copies that were
+    saved again, resized or made a little brighter; mirrored, turned, strongly cropped or
+    black-and-white copies are not found. Of several the first stays.
+
+    Parameters
+    ----------
+    images : str, Path, FolderImages, ImageSet or array
+        A folder, where every file counts whatever its suffix (see `list_files`); or images already
+        loaded; or uint8 (n, h, w, 1 or 3).
+    near_duplicate_distance : int
+        Bits, of 64, in which the perceptual hashes of two near-duplicates may differ. Larger finds
+        more, at most 31; 0 finds only equal hashes. Every pair is confirmed on its thumbnails.
+    progress : bool
+        Show a progress bar where it takes longer than a second.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per image: a folder's sorted by name, a set's in its own order. Columns:
+
+        - file: path within the folder with forward slashes, or the name or position in the set;
+        - width, height: pixels (Int64) of the upright image, as `datasets.read_image` returns it;
+        - mode: Pillow's, such as "RGB", "L", "P" (palette);
+        - bytes: size of the file, or of the array (Int64);
+        - problem: "" or some of `PROBLEMS`, joined by ", ";
+        - detail: the same in plain words;
+        - duplicate_of: the first file of its kind, or "";
+        - keep: False where leaving the file out is advised.
+
+    Raises
+    ------
+    NotADirectoryError
+        There is no such folder.
+    TypeError, ValueError
+        `images` is nothing of the above, or the distance is out of range.
+
+    References
+    ----------
+    Zauner (2010), Implementation and benchmarking of perceptual image hash functions: pHash.
+
+    Examples
+    --------
+    >>> images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), "uint8")
+    >>> images[2] = images[0]
+    >>> list(inspect(images).problem)
+    ['', '', 'duplicate']
+    """
+    if not 0 <= near_duplicate_distance <= 31:
+        raise ValueError(f"near_duplicate_distance is 0 to 31 bits, not {near_duplicate_distance}")
+    names, inspect_one = _source(images)
+    Image.init()  # before the threads start: which kinds of image Pillow knows
+    workers = min(joblib.cpu_count(), 8)  # more would hold more large images at once
+    with warnings.catch_warnings():  # what Pillow has to say stands in the report
+        warnings.simplefilter("ignore")
+        inspected = joblib.Parallel(workers, prefer="threads", return_as="generator")(
+            joblib.delayed(inspect_one)(i) for i in range(len(names))
+        )
+        about = {"desc": "looking", "total": len(names), "leave": False, "delay": 1}
+        rows = list(progress_bar(progress, inspected, **about))
+    return report(names, rows, near_duplicate_distance=near_duplicate_distance)
+
+
+def report(
+    names: Sequence[str], rows: Sequence[dict[str, Any]], *, near_duplicate_distance: int = 6
+) -> pd.DataFrame:
+    """Put what `inspect_file` found in each file together, and find those that are there twice.
+
+    For those who keep the rows, and inspect new files only.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the files; of two that show the same, the first stays.
+    rows : sequence of dict
+        From `inspect_file`; kept as they are.
+    near_duplicate_distance : int
+        As in `inspect`.
+
+    Returns
+    -------
+    pd.DataFrame
+        As from `inspect`.
+    """
+    codes, leave_out = [set(row["codes"]) for row in rows], set(LEAVE_OUT)
+    copies = find_duplicates([row.get("digest") for row in rows])
+    for i in copies:
+        codes[i].add("duplicate")
+    fine = [i for i, row in enumerate(rows) if "hash" in row and not codes[i] & leave_out]
+    hashes = np.array([rows[i]["hash"] for i in fine]).reshape(-1, 64)
+    thumbnails = np.array([rows[i]["thumbnail"] for i in fine])
+    for i, first in find_near_duplicates(hashes, thumbnails, near_duplicate_distance).items():
+        codes[fine[i]].add("near-duplicate")
+        copies[fine[i]] = fine[first]
+    problems = [[code for code in PROBLEMS if code in found] for found in codes]
+    details = [
+        [PROBLEMS[c] for c in p] + row["notes"] for p, row in zip(problems, rows, strict=True)
+    ]
+    columns = {
+        "file": names,
+        **{key: [row.get(key) for row in rows] for key in ("width", "height")},
+        "mode": [row.get("mode", "") for row in rows],
+        "bytes": [row.get("bytes") for row in rows],
+        "problem": [", ".join(found) for found in problems],
+        "detail": ["; ".join(found) for found in details],
+        "duplicate_of": [names[copies[i]] if i in copies else "" for i in range(len(rows))],
+        "keep": [not found & leave_out for found in codes],
+    }
+    # The rest is object: names of files need not be valid text.
+    dtypes = {"width": "Int64", "height": "Int64", "bytes": "Int64", "keep": bool}
+    return pd.DataFrame(
+        {key: pd.Series(column, dtype=dtypes.get(key, object)) for key, column in columns.items()}
+    )
+
+
+def inspect_file(path: str | Path) -> dict[str, Any]:
+    """Look at one file: what is wrong with it, and what it is compared by.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. It is only read.
+
+    Returns
+    -------
+    dict
+        `codes` (some of `PROBLEMS`) and `notes`, lists of str; as far as they are known `bytes`,
+        `mode`, `width`, `height`, `digest` (SHA-256), `hash` (bool (64,)) and `thumbnail` (uint8
+        (3, 256)). No content of a file raises an error.
+    """
+    row = {"codes": [], "notes": []}
+    try:
+        _inspect_file(Path(path), row)
+    except Exception as error:  # whatever is in a file, it is a line of the report and no more
+        cause = error.__cause__ if isinstance(error, ImageReadError) else error
+        why = " ".join(f"{getattr(cause, 'strerror', None) or cause}".split())[:200]
+        truncated = "truncated" in why.lower()
+        row["codes"] = ["truncated" if truncated else "unreadable"]
+        row["notes"] = [] if truncated else [why or type(cause).__name__]
+    return row
+
+
+def _inspect_file(path: Path, row: dict[str, Any]) -> None:
+    """Fill the row of a file; what cannot be read raises an error."""
+    if path.is_symlink() and not path.exists():
+        raise FileNotFoundError("a link that leads nowhere")
+    about = path.stat()
+    if stat.S_ISDIR(about.st_mode):
+        raise OSError("a folder that cannot be listed")
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError("a pipe, a socket or a device, not a file")  # reading could wait for ever
+    row["bytes"] = about.st_size
+    if not about.st_size:
+        row["codes"] = ["empty"]
+        return
+    try:
+        with Image.open(path, formats=[kind for kind in Image.ID if kind not in NOT_READ]) as image:
+            _inspect_header(image, row)
+    except UnidentifiedImageError:
+        with open(path, "rb") as file:
+            if file.read(8).startswith(STARTS):
+                raise OSError("starts like an image, but its header is damaged or cut") from None
+        row["codes"] = ["not-an-image"]
+        return
+    except Image.DecompressionBombError:
+        row["codes"] = ["huge"]
+    if "huge" in row["codes"]:
+        return  # never decoded
+    thumbnail = read_image(path, (32, 32))  # a large JPEG is decoded at reduced size
+    with open(path, "rb") as file:
+        row["digest"] = hashlib.file_digest(file, "sha256").digest()
+    _inspect_pixels(Image.fromarray(thumbnail), row)
+    if path.suffix.lower() not in SUFFIXES:
+        suffixes = " ".join(sorted(SUFFIXES))
+        row["notes"].append(f"passed over by load: its name ends in none of {suffixes}")
+
+
+def _inspect_array(pixels: np.ndarray) -> dict[str, Any]:
+    row = {"codes": [], "notes": [], "bytes": pixels.nbytes}
+    image = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+    _inspect_header(image, row)
+    row["digest"] = hashlib.sha256(np.ascontiguousarray(pixels)).digest()
+    _inspect_pixels(image.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR), row)
+    return row
+
+
+def _inspect_header(image: Image.Image, row: dict[str, Any]) -> None:
+    row.update(mode=image.mode, width=image.width, height=image.height)
+    for code, has_problem in _CHECKS.items():
+        if has_problem(image):
+            row["codes"].append(code)
+            if code == "huge":
+                return
+    if _orientation(image) in (5, 6, 7, 8):
+        row.update(width=image.height, height=image.width)
+
+
+def _inspect_pixels(image: Image.Image, row: dict[str, Any]) -> None:
+    """Note what is compared between images, from a thumbnail of 32 x 32 pixels."""
+    if all(high - low <= PLAIN for low, high in image.getextrema()):
+        row["codes"].append("blank")
+    row["hash"] = imagehash.phash(image).hash.ravel()
+    row["thumbnail"] = np.asarray(image.reduce(2)).reshape(256, 3).T.copy()
+
+
+def _source(images: Any) -> tuple[list[str], Callable[[int], dict[str, Any]]]:
+    """Names of the images, and a function that inspects one of them."""
+    names = None
+    if isinstance(images, ImageSet):
+        names, images = images.names, images.images
+    elif isinstance(images, str | Path):
+        images = FolderImages(images, list_files(images))
+    if isinstance(images, FolderImages):
+        paths = [images.root / file for file in images.files]
+        return names or images.files, lambda i: inspect_file(paths[i])
+    if not isinstance(images, np.ndarray):
+        raise TypeError(
+            "images is a folder, a FolderImages, an ImageSet or an array (n, h, w, 1 or 3), not "
+            f"{type(images).__name__}"
+        )
+    check_images(images)
+    return names or [str(i) for i in range(len(images))], lambda i: _inspect_array(images[i])

@@ -1,4 +1,40 @@
-"""Shim: re-exports the old module until it is rewritten here."""
-from tfl_helpers._old import evaluation as _old
+"""Scores of groups: paired with classes on train, counted on test.
 
-globals().update({k: v for k, v in vars(_old).items() if not k.startswith("__")})
+`metrics` opens sealed answers, which nothing else in the package does, and scores what needs no
+pairing; `pairing` holds which class each group stands for; `comparisons` makes tables of results.
+"""
+
+from tfl_helpers.evaluation.comparisons import (
+    comparison,
+    label_efficiency,
+    labels_to_reach,
+    regret,
+    repeat,
+    supervised_ceiling,
+)
+from tfl_helpers.evaluation.metrics import (
+    CollapseWarning,
+    calibration_error,
+    check_collapse,
+    group_sizes,
+    hungarian_accuracy,
+    unseal,
+)
+from tfl_helpers.evaluation.pairing import Pairing, score
+
+__all__ = [
+    "CollapseWarning",
+    "Pairing",
+    "calibration_error",
+    "check_collapse",
+    "comparison",
+    "group_sizes",
+    "hungarian_accuracy",
+    "label_efficiency",
+    "labels_to_reach",
+    "regret",
+    "repeat",
+    "score",
+    "supervised_ceiling",
+    "unseal",
+]

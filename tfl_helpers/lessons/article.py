@@ -1,3 +1,177 @@
-"""Shim."""
-from tfl_helpers._old.backbones import define_model
-from tfl_helpers._old.selflabel import autoencoder, from_scratch
+"""The network of the article that this series began with, repaired, and its two ways to learn."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from tfl_helpers.augment import training_batches
+from tfl_helpers.datasets import FolderImages, ImageSet
+from tfl_helpers.selflabel.labels import checked
+
+Images = ImageSet | FolderImages | np.ndarray
+
+
+def define_model(input_shape: Sequence[int], num_classes: int, *, seed: int = 0) -> keras.Model:
+    """Build the article's network; as printed there it fails.
+
+    A convolution ``base`` (32 filters, 3 x 3, he_normal, relu) and 2 x 2 max pooling; two
+    transposed convolutions ``up1`` and ``up2`` (32, 3 x 3, relu) bring the pooled path back to
+    size; both paths are added; a softmax layer ``output`` follows on their mean over all places.
+
+    Parameters
+    ----------
+    input_shape : (int, int, int)
+        Height and width, 8 or more each, odd ones too; 1 or 3 channels.
+    num_classes : int
+        2 or more.
+    seed : int
+        Draws the initial weights.
+
+    Returns
+    -------
+    keras.Model
+        Raw images (b, h, w, c), 0..255, to probabilities (b, num_classes). Not compiled.
+
+    Raises
+    ------
+    ValueError
+        The shape or the number of classes makes no sense.
+
+    Examples
+    --------
+    >>> define_model((28, 28, 1), 10).count_params()
+    19146
+    """
+    shape, layers = tuple(input_shape), keras.layers
+    if len(shape) != 3 or None in shape or min(shape[:2]) < 8 or shape[2] not in (1, 3):
+        raise ValueError(
+            f"input_shape must be (height, width, channels), at least (8, 8) and 1 or 3 channels, "
+            f"not {shape}"
+        )
+    if num_classes < 2:
+        raise ValueError(f"num_classes must be at least 2, not {num_classes}")
+    look = {"activation": "relu", "padding": "same"}
+    he = keras.initializers.HeNormal(seed)
+    glorot = [keras.initializers.GlorotUniform(seed + number) for number in range(1, 4)]
+    image = keras.Input(shape, name="image")
+    x = layers.Rescaling(1 / 255, name="rescale")(image)
+    base = layers.Conv2D(32, 3, kernel_initializer=he, name="base", **look)(x)
+    x = layers.MaxPooling2D(2, padding="same", name="pool")(base)
+    x = layers.Conv2DTranspose(32, 3, 2, kernel_initializer=glorot[0], name="up1", **look)(x)
+    x = layers.Conv2DTranspose(32, 3, 1, kernel_initializer=glorot[1], name="up2", **look)(x)
+    if any(n % 2 for n in shape[:2]):  # an odd side came back one pixel too long
+        x = layers.Cropping2D([(0, n % 2) for n in shape[:2]], name="crop")(x)
+    x = layers.Add(name="add")([base, x])
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    end = layers.Dense(num_classes, "softmax", kernel_initializer=glorot[2], name="output")
+    return keras.Model(image, end(x), name="article")
+
+
+def from_scratch(
+    images: Images,
+    labels: np.ndarray,
+    *,
+    data: str | None = None,
+    size: tuple[int, int] | None = None,
+    steps: int = 512,
+    batch_size: int = 64,
+    learning_rate: float = 2e-3,
+    seed: int = 0,
+) -> keras.Model:
+    """Train the article's network from nothing on self-made labels, with cross-entropy.
+
+    Parameters
+    ----------
+    images, labels, data, batch_size, learning_rate, seed
+        As in `selflabel.self_label`; all images that are given are used.
+    size : (int, int), optional
+        Height and width; needed for a folder, else the images' own.
+    steps : int
+        Batches in all; `selflabel.self_label` uses rounds x steps.
+
+    Returns
+    -------
+    keras.Model
+        `define_model`, trained.
+    """
+    kind = data or getattr(images, "name", "photos")
+    images = images.images if isinstance(images, ImageSet) else images
+    labels, _ = checked(labels, len(images))
+    targets = np.eye(labels.max() + 1, dtype="float32")[labels]
+    model = define_model(_shape(images, size), targets.shape[1], seed=seed)
+    model.compile(keras.optimizers.AdamW(learning_rate), "categorical_crossentropy")
+    return _fit(model, images, targets, kind, seed, steps, batch_size)
+
+
+def autoencoder(
+    images: Images,
+    *,
+    size: tuple[int, int] | None = None,
+    steps: int = 512,
+    batch_size: int = 64,
+    learning_rate: float = 2e-3,
+    seed: int = 0,
+) -> keras.Model:
+    """Train the article's network to draw its input again, with mean squared error.
+
+    The pooled path of `define_model` (convolution, pooling, two transposed convolutions) ends in a
+    convolution that draws the image; the direct path is left out, as it would only copy.
+
+    Parameters
+    ----------
+    images, size, steps, batch_size, learning_rate, seed
+        As in `from_scratch`. No labels.
+
+    Returns
+    -------
+    keras.Model
+        Raw images (b, h, w, c), 0..255, to images 0..1. ``backbones.from_layer(model, "up2")``
+        makes a backbone of it.
+    """
+    images = images.images if isinstance(images, ImageSet) else images
+    article = define_model(_shape(images, size), 2, seed=seed)
+    drawn = keras.layers.Conv2D(
+        article.input_shape[-1],
+        3,
+        padding="same",
+        activation="sigmoid",
+        kernel_initializer=keras.initializers.GlorotUniform(seed + 4),
+        name="reconstruction",
+    )(article.get_layer("add").input[1])
+    model = keras.Model(article.inputs, drawn, name="autoencoder")
+    model.compile(keras.optimizers.AdamW(learning_rate), "mse")
+    return _fit(model, images, None, "", seed, steps, batch_size)
+
+
+def _fit(
+    model: keras.Model,
+    images: FolderImages | np.ndarray,
+    targets: np.ndarray | None,
+    kind: str,
+    seed: int,
+    steps: int,
+    batch_size: int,
+) -> keras.Model:
+    """Train on batches of all images."""
+    stream = training_batches(
+        model,
+        images,
+        targets,
+        np.arange(len(images)),
+        change=kind,
+        seed=(seed,),
+        steps=steps,
+        batch_size=batch_size,
+    )
+    model.fit(stream, epochs=1, shuffle=False, verbose=0)
+    return model
+
+
+def _shape(images: FolderImages | np.ndarray, size: tuple[int, int] | None) -> tuple[int, int, int]:
+    """Height, width and channels of images."""
+    if not isinstance(images, FolderImages):
+        return (*(size or images.shape[1:3]), images.shape[3])
+    if size is None:
+        raise ValueError("images of a folder have many sizes: give size=(height, width)")
+    return (*size, 3)

@@ -1,4 +1,9 @@
-"""Figures with a text alternative, readable in light and dark themes, small enough to commit."""
+"""Figures with a text alternative, readable in light and dark themes, small enough to commit.
+
+Each function displays one figure. `title` stands above it; `alt` says what it shows to those who
+cannot see it. Images are uint8 (n, h, w, 1 or 3), a list of such images of many sizes, or
+`datasets.FolderImages`. Arguments that do not fit together raise a ValueError.
+"""
 
 import base64
 import html
@@ -19,28 +24,15 @@ from PIL import Image
 PALETTE = tuple(to_hex(color) for color in plt.color_sequences["petroff10"])
 MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "star", "plus")
 MAP_POINTS = 1_500  # more thumbnails than this would make a notebook larger than 3 MB
+Images = Sequence[np.ndarray]
+Numbers = Mapping[str, float] | pd.Series
 
 
 def figure(fig: Figure, alt: str, *, caption: str | None = None) -> None:
-    """Display a Matplotlib figure as an image with a text alternative, and close it.
+    """Display a figure of Matplotlib as an image with a text alternative, and close it.
 
-    Parameters
-    ----------
-    fig : matplotlib.figure.Figure
-        Drawn, with a title that says what to see.
-    alt : str
-        What the picture shows, for those who cannot see it; more than the title.
-    caption : str, optional
-        Printed below the picture.
-
-    Raises
-    ------
-    ValueError
-        `alt` is empty, or only repeats a title.
-
-    Notes
-    -----
-    JupyterLab gives images no alt text, so this writes HTML. Taught in notebook 00.
+    It is written as HTML, since JupyterLab gives images no alt text. The figure has a title, which
+    `alt` must not just repeat; `caption` is printed below.
     """
     titles = [fig.get_suptitle(), *(axes.get_title() for axes in fig.axes)]
     if not alt.strip() or alt.strip() in titles:
@@ -53,77 +45,27 @@ def figure(fig: Figure, alt: str, *, caption: str | None = None) -> None:
         file = io.BytesIO()
         palette.save(file, "PNG", optimize=True)
     png = base64.b64encode(file.getvalue()).decode()
-    picture = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">'
-    _show(picture, alt, caption)
+    _show(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">', alt, caption)
 
 
 def image_grid(
-    images: Sequence[np.ndarray],
-    *,
-    titles: Sequence[str] | None = None,
-    columns: int = 10,
-    alt: str,
-    title: str | None = None,
+    images: Images, *, titles: Sequence[str] = (), columns: int = 10, alt: str, title: str = ""
 ) -> None:
-    """Display images in rows, each in its own proportions.
+    """Display images in rows of `columns`, each in its own proportions, with a short title or none.
 
-    Parameters
-    ----------
-    images : uint8 (n, h, w, 1 or 3), list of such images, or FolderImages
-        Sizes may differ. Small ones are enlarged with crisp pixels.
-    titles : sequence of str, optional
-        One short title per image.
-    columns : int
-        Images in a row.
-    alt, title : str
-        See `figure`.
-
-    Raises
-    ------
-    ValueError
-        There are no images, or not one title per image.
-
-    Notes
-    -----
-    Taught in notebook 01.
+    Small images are enlarged with crisp pixels.
     """
-    if titles is not None and len(titles) != len(images):
+    if len(titles) not in (0, len(images)):
         raise ValueError(f"{len(titles)} titles for {len(images)} images: give one each")
-    starts = range(0, len(images), columns)
-    rows = [[images[i] for i in range(s, min(s + columns, len(images)))] for s in starts]
-    _rows(rows, ["" for _ in rows], titles, alt=alt, title=title)
+    places = range(len(images))
+    rows = [[images[i] for i in places[start : start + columns]] for start in places[::columns]]
+    _rows(rows, [""] * len(rows), titles, alt=alt, title=title)
 
 
 def group_gallery(
-    images: Sequence[np.ndarray],
-    groups: np.ndarray,
-    *,
-    per_group: int = 10,
-    alt: str,
-    title: str | None = None,
+    images: Images, groups: np.ndarray, *, per_group: int = 10, alt: str, title: str = ""
 ) -> None:
-    """Display one row per group: its first images, in the order given.
-
-    Parameters
-    ----------
-    images : uint8 (n, h, w, 1 or 3), list of such images, or FolderImages
-        Only those shown are read.
-    groups : array of int, shape (n,)
-        Group of each image.
-    per_group : int
-        Images in a row.
-    alt, title : str
-        See `figure`.
-
-    Raises
-    ------
-    ValueError
-        There are no images, or not one group per image.
-
-    Notes
-    -----
-    Taught in notebook 00.
-    """
+    """Display one row per group (n,): its first images, in the order given; only these are read."""
     groups = _one_each(groups, images, "groups")
     found, sizes = np.unique(groups, return_counts=True)
     rows = [[images[int(i)] for i in np.flatnonzero(groups == g)[:per_group]] for g in found]
@@ -132,22 +74,11 @@ def group_gallery(
 
 
 def feature_maps(
-    maps: Mapping[str, np.ndarray], *, per_layer: int = 12, alt: str, title: str | None = None
+    maps: Mapping[str, np.ndarray], *, per_layer: int = 12, alt: str, title: str = ""
 ) -> None:
-    """Display one row per layer: the feature maps of one image, each from its own low to high.
+    """Display one row per layer: the first feature maps of one image, each scaled by itself.
 
-    Parameters
-    ----------
-    maps : mapping
-        Layer name to the layer's output for one image, float (h, w, channels).
-    per_layer : int
-        Maps in a row: the first ones.
-    alt, title : str
-        See `figure`.
-
-    Notes
-    -----
-    Taught in notebook 02.
+    `maps` leads from a layer's name to its output for the image, float (h, w, channels).
     """
     rows, labels = [], []
     for name, output in maps.items():
@@ -163,19 +94,7 @@ def feature_maps(
 
 
 def confusion_matrix(table: pd.DataFrame, *, alt: str, title: str) -> None:
-    """Display counts of true classes (rows) against predicted ones, shaded by share of the row.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `evaluation.confusion`.
-    alt, title : str
-        See `figure`.
-
-    Notes
-    -----
-    Taught in notebook 03.
-    """
+    """Display a table of `evaluation.Pairing.confusion`, shaded by share of the row."""
     counts = table.to_numpy()
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     n_rows, n_columns = counts.shape
@@ -184,48 +103,28 @@ def confusion_matrix(table: pd.DataFrame, *, alt: str, title: str) -> None:
     for (row, column), count in np.ndenumerate(counts):
         ink = "white" if share[row, column] > 0.5 else "black"
         ax.text(column, row, f"{count}", ha="center", va="center", color=ink, fontsize=9)
-    turned = max(len(str(name)) for name in table.columns) > 3
-    ax.set_xticks(
-        range(n_columns), table.columns, rotation=45 * turned, ha=["center", "right"][turned]
-    )
+    long = max(len(str(name)) for name in table.columns) > 3
+    turned = {"rotation": 45, "ha": "right"} if long else {}
+    ax.set_xticks(range(n_columns), table.columns, **turned)
     ax.set_yticks(range(n_rows), table.index)
     ax.set(xlabel=table.columns.name, ylabel=table.index.name, title=title)
     figure(fig, alt)
 
 
 def bars(
-    values: Mapping[str, float] | pd.Series,
-    *,
-    errors: Mapping[str, float] | pd.Series | None = None,
-    alt: str,
-    title: str,
-    xlabel: str = "",
+    values: Numbers, *, errors: Numbers | None = None, alt: str, title: str, xlabel: str = ""
 ) -> None:
-    """Display horizontal bars from zero, each with its value written at its end.
+    """Display horizontal bars, the first on top, each with its value written at its end.
 
-    Parameters
-    ----------
-    values : mapping or pandas.Series
-        Name to number, drawn from top to bottom.
-    errors : mapping or pandas.Series, optional
-        Name to the half length of an error bar, such as a standard deviation.
-    alt, title, xlabel : str
-        See `figure`.
-
-    Notes
-    -----
-    Taught in notebook 00.
+    `errors` holds half the length of each error bar, such as a standard deviation.
     """
     values = dict(values)
-    names, numbers = list(values), list(values.values())
-    spread = None if errors is None else [errors[name] for name in names]
-    fig, ax = plt.subplots(figsize=(7, 0.8 + 0.36 * len(names)), layout="constrained")
-    drawn = ax.barh([str(name) for name in names], numbers, xerr=spread, color=PALETTE[0])
-    ax.bar_label(
-        drawn,
-        [f"{n:,}" if isinstance(n, int | np.integer) else f"{n:.3f}" for n in numbers],
-        padding=3,
-    )
+    spread = None if errors is None else [errors[name] for name in values]
+    fig, ax = plt.subplots(figsize=(7, 0.8 + 0.36 * len(values)), layout="constrained")
+    drawn = ax.barh([str(name) for name in values], values.values(), xerr=spread, color=PALETTE[0])
+    whole = int, np.integer
+    texts = [f"{n:,}" if isinstance(n, whole) else f"{n:.3f}" for n in values.values()]
+    ax.bar_label(drawn, texts, padding=3)
     ax.invert_yaxis()
     ax.margins(x=0.12)
     ax.spines[["top", "right"]].set_visible(False)
@@ -234,20 +133,10 @@ def bars(
 
 
 def reliability(table: pd.DataFrame, *, alt: str, title: str) -> None:
-    """Display the share of right ones over confidence, with the number of images behind each bar.
+    """Display a table of `evaluation.Pairing.reliability`: the share of right ones over confidence.
 
-    On the diagonal a method is right as often as it says. Bars below it: it says too much.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `evaluation.reliability`.
-    alt, title : str
-        See `figure`.
-
-    Notes
-    -----
-    Taught in notebook 05.
+    On the diagonal a method is right as often as it says; a bar below it says too much. The number
+    of images stands above each bar.
     """
     fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
     used = table[table.images > 0]
@@ -263,7 +152,7 @@ def reliability(table: pd.DataFrame, *, alt: str, title: str) -> None:
 
 def feature_map_2d(
     points: np.ndarray,
-    images: Sequence[np.ndarray],
+    images: Images,
     groups: np.ndarray,
     *,
     names: Sequence[str] | None = None,
@@ -272,78 +161,33 @@ def feature_map_2d(
 ) -> None:
     """Display a map of images to point at: hovering shows the image, its group and its name.
 
-    A click on the legend hides a group. Works in JupyterLab, in exported HTML and without a
-    network, since everything it needs is inside. Of more than 1,500 images, 1,500 evenly spaced
+    A click on the legend hides a group. The map holds all it needs, so it works in JupyterLab, in
+    exported HTML and without a network. Of more than `MAP_POINTS` images, so many evenly spaced
     ones are shown, and the caption says so.
 
     Parameters
     ----------
     points : np.ndarray, shape (n, 2)
         Where each image lies, from t-SNE, UMAP or PCA.
-    images : uint8 (n, h, w, 1 or 3), list of such images, or FolderImages
-        The images; small copies go into the notebook.
+    images : images
+        Small copies of them go into the notebook.
     groups : array of int, shape (n,)
         Group of each image: its colour and its marker.
     names : sequence of str, optional
         Name of each image; its position by default.
-    title, alt : str
-        See `figure`.
-
-    Raises
-    ------
-    ValueError
-        The shapes do not fit together.
-
-    Notes
-    -----
-    Taught in notebook 03.
     """
-    from bokeh.embed import file_html
-    from bokeh.models import ColumnDataSource, HoverTool, Legend
-    from bokeh.plotting import figure as bokeh_figure
-    from bokeh.resources import INLINE
-
     points = np.asarray(points)
     if points.shape != (len(images), 2):
-        raise ValueError(
-            f"points has shape {points.shape}, not ({len(images)}, 2): x and y of each image"
-        )
+        shape = f"({len(images)}, 2)"
+        raise ValueError(f"points has shape {points.shape}, not {shape}: x and y of each image")
     groups = _one_each(groups, images, "groups")
     names = np.arange(len(images)) if names is None else _one_each(names, images, "names")
     shown = np.unique(np.linspace(0, len(images) - 1, min(len(images), MAP_POINTS)).astype(int))
-    data = pd.DataFrame(
-        {
-            "x": points[shown, 0],
-            "y": points[shown, 1],
-            "group": groups[shown],
-            "name": np.asarray(names)[shown].astype(str),
-            "image": [_thumbnail(images[int(i)]) for i in shown],
-        }
-    )
-    plot = bokeh_figure(
-        title=title, height=520, sizing_mode="stretch_width", tools="pan,wheel_zoom,box_zoom,reset"
-    )
-    items = []
-    for number, (group, rows) in enumerate(data.groupby("group")):
-        source = ColumnDataSource({name: rows[name].to_numpy() for name in rows})
-        color, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
-        glyph = plot.scatter("x", "y", source=source, size=7, color=color, marker=marker, alpha=0.8)
-        items.append((f"group {group} ({len(rows)})", [glyph]))
-    legend = Legend(items=items, click_policy="hide", ncols=-(-len(items) // 20))
-    plot.add_layout(legend, "right")
-    plot.axis.visible = plot.grid.visible = False
-    side = "image-rendering: pixelated; width: 72px; height: 72px; object-fit: contain"
-    plot.add_tools(
-        HoverTool(
-            tooltips=f'<img src="data:image/webp;base64,@image" alt="" style="{side}">'
-            "<div>group @group</div><div>@name</div>",
-            point_policy="snap_to_data",
-            attachment="horizontal",
-            limit=2,
-        )
-    )
+    table = {"x": points[shown, 0], "y": points[shown, 1], "group": groups[shown]}
+    table |= {"name": names[shown].astype(str)}
+    table |= {"image": [_thumbnail(images[int(i)]) for i in shown]}
     # Bokeh's code holds far fewer single quotes than double ones: 0.1 MB less to escape.
-    page = file_html(plot, INLINE, title).replace("&", "&amp;").replace("'", "&#39;")
+    page = _map_page(pd.DataFrame(table), title).replace("&", "&amp;").replace("'", "&#39;")
     caption = (
         f"{alt} Point at a marker to see its image; click a group in the legend to hide it. "
         "(No map above? Run this cell: notebooks from elsewhere show no scripts before that.)"
@@ -355,39 +199,51 @@ def feature_map_2d(
     _show(frame, alt, caption)
 
 
-def boxes(
-    image: np.ndarray,
-    sets: Mapping[str, np.ndarray],
-    *,
-    alt: str,
-    title: str,
-) -> None:
-    """Display an image with boxes drawn on it, each set in its own colour and line.
+def _map_page(table: pd.DataFrame, title: str) -> str:
+    """Page of a map; the table holds x, y, group, name and image (WebP in base64)."""
+    from bokeh.embed import file_html
+    from bokeh.models import ColumnDataSource, HoverTool, Legend
+    from bokeh.plotting import figure as bokeh_figure
+    from bokeh.resources import INLINE
 
-    Parameters
-    ----------
-    image : np.ndarray
-        uint8 (h, w, 1 or 3).
-    sets : mapping
-        Name for the legend to boxes (n, 4): top, left, bottom, right in pixels.
-    alt, title : str
-        See `figure`.
+    plot = bokeh_figure(
+        title=title, height=520, sizing_mode="stretch_width", tools="pan,wheel_zoom,box_zoom,reset"
+    )
+    items = []
+    for number, (group, rows) in enumerate(table.groupby("group")):
+        source = ColumnDataSource({name: rows[name].to_numpy() for name in rows})
+        color, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+        glyph = plot.scatter("x", "y", source=source, size=7, color=color, marker=marker, alpha=0.8)
+        items.append((f"group {group} ({len(rows)})", [glyph]))
+    columns_of_twenty = -(-len(items) // 20)
+    plot.add_layout(Legend(items=items, click_policy="hide", ncols=columns_of_twenty), "right")
+    plot.axis.visible = plot.grid.visible = False
+    side = "image-rendering: pixelated; width: 72px; height: 72px; object-fit: contain"
+    tooltip = (
+        f'<img src="data:image/webp;base64,@image" alt="" style="{side}">'
+        "<div>group @group</div><div>@name</div>"
+    )
+    where = {"point_policy": "snap_to_data", "attachment": "horizontal", "limit": 2}
+    plot.add_tools(HoverTool(tooltips=tooltip, **where))
+    return file_html(plot, INLINE, title)
 
-    Notes
-    -----
-    Taught in notebook 06.
+
+def boxes(image: np.ndarray, sets: Mapping[str, np.ndarray], *, alt: str, title: str) -> None:
+    """Display an image with sets of boxes drawn on it, each in its own colour and line.
+
+    `sets` leads from a name for the legend to boxes (n, 4): top, left, bottom, right in pixels.
     """
     height, width = np.shape(image)[:2]
     fig, ax = plt.subplots(figsize=(7, 7 * height / width + 0.6), dpi=80, layout="constrained")
     ax.imshow(_pixels(image, max(height, width)))
     for number, (name, group) in enumerate(sets.items()):
-        look = {"color": PALETTE[number % 10], "ls": ("-", "--", ":", "-.")[number % 4], "lw": 2}
+        line = {"color": PALETTE[number % 10], "ls": ("-", "--", ":", "-.")[number % 4], "lw": 2}
         group = np.asarray(group, float).reshape(-1, 4)
         for top, left, bottom, right in group:
             xy = [left, right, right, left, left], [top, top, bottom, bottom, top]
             ax.plot(*xy, color="white", lw=3.5)  # seen on dark and on light ground
-            ax.plot(*xy, **look)
-        ax.plot([], [], **look, label=f"{name} ({len(group)})")
+            ax.plot(*xy, **line)
+        ax.plot([], [], **line, label=f"{name} ({len(group)})")
     ax.set(xlim=(0, width), ylim=(height, 0), title=title)
     ax.axis("off")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=len(sets), frameon=False)
@@ -395,16 +251,12 @@ def boxes(
 
 
 def key_result(text: str) -> None:
-    """Print the notebook's result in one line; `tools` that run the series pick it up.
+    """Print the notebook's result in one line, which the tools that run the series pick up.
 
-    Parameters
-    ----------
-    text : str
-        One line.
-
-    Notes
-    -----
-    Taught in notebook 00.
+    Examples
+    --------
+    >>> key_result("94.2% are in the right group")
+    Key result: 94.2% are in the right group
     """
     if not text.strip() or "\n" in text:
         raise ValueError(f"a key result is one line of text, not {text!r}")
@@ -415,14 +267,9 @@ def _show(content: str, alt: str, caption: str | None) -> None:
     """Display HTML on a white ground; where only text can be shown, the text alternative."""
     style = "margin: 0; padding: 4px; background: white; color: black; max-width: 100%"
     below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    display(
-        {
-            "text/html": f'<figure style="{style}">{content}{below}</figure>',
-            "text/plain": f"[figure: {alt}]",
-        },
-        metadata={"needs_background": "light"},
-        raw=True,
-    )
+    page = f'<figure style="{style}">{content}{below}</figure>'
+    data = {"text/html": page, "text/plain": f"[figure: {alt}]"}
+    display(data, metadata={"needs_background": "light"}, raw=True)
 
 
 def _one_each(values: Any, images: Sequence, what: str) -> np.ndarray:
@@ -436,16 +283,13 @@ def _one_each(values: Any, images: Sequence, what: str) -> np.ndarray:
 def _pixels(image: Any, side: int) -> np.ndarray:
     """One image as uint8 (h, w, 3), reduced to at most `side` pixels."""
     image = np.asarray(image)
-    if (
-        image.dtype != np.uint8
-        or image.ndim not in (2, 3)
-        or image.shape[2:] not in ((), (1,), (3,))
-    ):
+    flat = image[..., 0] if image.shape[2:] == (1,) else image
+    if image.dtype != np.uint8 or not (flat.ndim == 2 or flat.shape[2:] == (3,)):
         raise ValueError(
             f"an image is uint8 (h, w, 1 or 3), this is {image.dtype} {image.shape}: "
             "np.clip(image, 0, 255).astype('uint8') converts values of 0..255"
         )
-    picture = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image).convert("RGB")
+    picture = Image.fromarray(flat).convert("RGB")
     picture.thumbnail((side, side))
     return np.asarray(picture)
 
@@ -458,12 +302,7 @@ def _thumbnail(image: Any) -> str:
 
 
 def _rows(
-    rows: Sequence[Sequence[np.ndarray]],
-    labels: Sequence[str],
-    titles: Sequence[str] | None = None,
-    *,
-    alt: str,
-    title: str | None,
+    rows: list[Images], labels: list[str], titles: Sequence[str] = (), *, alt: str, title: str
 ) -> None:
     """Draw rows of images into one pair of axes, far quicker than an axes for each."""
     if not rows:
@@ -472,16 +311,14 @@ def _rows(
     rows = [[_pixels(image, 96) for image in row] for row in rows]
     sides = np.array([pixels.shape[:2] for row in rows for pixels in row])
     tall, wide = (sides / sides.max(1, keepdims=True)).max(0) + 0.06
-    letters = max((len(line) for text in titles or () for line in text.split("\n")), default=0)
+    lines = [text.split("\n") for text in titles]
+    letters = max((len(line) for text in lines for line in text), default=0)
     inches = max(0.76 / np.sqrt(tall * wide), 0.065 * letters / wide)
-    space = 0.22 * max((text.count("\n") + 1 for text in titles or ()), default=0)
+    space = 0.22 * max(map(len, lines), default=0)
     width, height = max(map(len, rows)) * wide, len(rows) * (tall + space)
-    fig, ax = plt.subplots(
-        figsize=(width * inches + 1.1 * any(labels), height * inches + 0.4 * bool(title)),
-        dpi=80,
-        layout="constrained",
-    )
-    titles = iter(titles or ())
+    size = width * inches + 1.1 * any(labels), height * inches + 0.4 * bool(title)
+    fig, ax = plt.subplots(figsize=size, dpi=80, layout="constrained")
+    titles = iter(titles)
     for y, row in enumerate(rows):
         bottom = (y + 1) * (tall + space)
         ax.text(-0.1, bottom - tall / 2, labels[y], ha="right", va="center", fontsize=8)
@@ -494,5 +331,5 @@ def _rows(
             ax.text(middle, bottom - tall, text, ha="center", va="bottom", fontsize=8)
     ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     ax.axis("off")
-    fig.suptitle(title or "", fontsize=11)
+    fig.suptitle(title, fontsize=11)
     figure(fig, alt)

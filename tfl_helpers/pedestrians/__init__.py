@@ -1,7 +1,36 @@
-"""Shim: re-exports the old module until it is rewritten here."""
-from tfl_helpers._old import detection as _old
+"""People in street scenes: from groups of crops to boxes around people.
 
-globals().update({k: v for k, v in vars(_old).items() if not k.startswith("__")})
-from tfl_helpers._old.evaluation import match_boxes, miss_rate_curve, log_average_miss_rate
-from tfl_helpers._old.streets import montage, parts, random_windows
-from tfl_helpers._old.datasets import load_scenes
+`naming` gives groups their names; `windows` makes more background, and pictures to search;
+`detector` learns the named groups and searches photos; `miss_rate` scores the boxes.
+"""
+
+from tfl_helpers.datasets.scenes import load_scenes
+from tfl_helpers.pedestrians.detector import (
+    SCALES,
+    classifier,
+    person_boxes,
+    scan,
+    scorer,
+    suppress,
+)
+from tfl_helpers.pedestrians.miss_rate import log_average_miss_rate, match_boxes, miss_rate_curve
+from tfl_helpers.pedestrians.naming import name_groups, prototypes
+from tfl_helpers.pedestrians.windows import montage, parts_of_people, random_windows
+
+__all__ = [
+    "SCALES",
+    "classifier",
+    "load_scenes",
+    "log_average_miss_rate",
+    "match_boxes",
+    "miss_rate_curve",
+    "montage",
+    "name_groups",
+    "parts_of_people",
+    "person_boxes",
+    "prototypes",
+    "random_windows",
+    "scan",
+    "scorer",
+    "suppress",
+]

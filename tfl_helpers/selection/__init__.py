@@ -1,5 +1,21 @@
-"""Shim: re-exports the old module until it is rewritten here."""
-from tfl_helpers._old import tuning as _old
+"""Choose without labels, and keep every result. Nothing here takes answers.
 
-globals().update({k: v for k, v in vars(_old).items() if not k.startswith("__")})
-from tfl_helpers._old.clustering import GroupNumber, balance_evidence, estimate_n_clusters
+- `number`: how many groups there may be, and of which sizes
+- `search`: rank representations and methods
+- `record`: a table of all runs
+"""
+
+from tfl_helpers.selection.number import GroupNumber, balance_evidence, estimate_n_clusters
+from tfl_helpers.selection.record import read_record, record
+from tfl_helpers.selection.search import judged_by_others, search, seeded
+
+__all__ = [
+    "GroupNumber",
+    "balance_evidence",
+    "estimate_n_clusters",
+    "judged_by_others",
+    "read_record",
+    "record",
+    "search",
+    "seeded",
+]

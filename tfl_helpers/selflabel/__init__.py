@@ -1,4 +1,13 @@
-"""Shim: re-exports the old module until it is rewritten here."""
-from tfl_helpers._old import selflabel as _old
+"""Self-labelling: the network learns the groups that clustering found, round by round.
 
-globals().update({k: v for k, v in vars(_old).items() if not k.startswith("__")})
+`self_labelling` has the loop, `labels` chooses those to learn from, `training` makes the
+student that learns them, `guard` undoes a round that made the groups worse, and `heads` has models
+from features to groups.
+"""
+
+from tfl_helpers.selflabel.heads import attach, classifier
+from tfl_helpers.selflabel.labels import reliable
+from tfl_helpers.selflabel.self_labelling import SelfLabelled, self_label
+from tfl_helpers.selflabel.training import Round
+
+__all__ = ["Round", "SelfLabelled", "attach", "classifier", "reliable", "self_label"]

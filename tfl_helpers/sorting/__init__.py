@@ -1,4 +1,42 @@
-"""Shim: re-exports the old module until it is rewritten here."""
-from tfl_helpers._old import sorting as _old
+"""Sort a folder of images that nobody labelled: `python -m tfl_helpers sort`.
 
-globals().update({k: v for k, v in vars(_old).items() if not k.startswith("__")})
+The folder is only read. What is learned about each file is kept beside the results, so that a
+stopped run goes on where it was and a later one looks at new files only::
+
+    files -> cleaning -> features -> groups -> groups.csv, gallery.html, model.keras, summary.json
+                                       ^                       |
+                                       '--- your corrections --'
+
+`pipeline` has the recipe; `reading`, `grouping` and `corrections` its steps; `table`, `gallery`,
+`model` and `arrange` what it writes; `store` what it remembers.
+"""
+
+from tfl_helpers.sorting.corrections import (
+    names_from_examples,
+    propagate_corrections,
+    read_corrections,
+)
+from tfl_helpers.sorting.gallery import thumbnail, write_gallery
+from tfl_helpers.sorting.grouping import CLUSTERERS, cluster
+from tfl_helpers.sorting.pipeline import RESULTS, sort_folder, summary_text
+from tfl_helpers.sorting.store import STORE, Store
+from tfl_helpers.sorting.table import COLUMNS, CORRECTED, read_table, write_table
+
+__all__ = [
+    "CLUSTERERS",
+    "COLUMNS",
+    "CORRECTED",
+    "RESULTS",
+    "STORE",
+    "Store",
+    "cluster",
+    "names_from_examples",
+    "propagate_corrections",
+    "read_corrections",
+    "read_table",
+    "sort_folder",
+    "summary_text",
+    "thumbnail",
+    "write_gallery",
+    "write_table",
+]

@@ -1,4 +1,222 @@
-"""Shim: re-exports the old module until it is rewritten here."""
-from tfl_helpers._old import report as _old
+"""gallery.html: one page that shows the groups, draws a map of them and takes corrections.
 
-globals().update({k: v for k, v in vars(_old).items() if not k.startswith("__")})
+Nothing from a file's name is ever taken for markup, script or address.
+"""
+
+import base64
+import hashlib
+import html
+import io
+import json
+import re
+import warnings
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from tfl_helpers.datasets import progress_bar, write_whole
+from tfl_helpers.sorting.table import checked, plain_cell, plain_text
+
+# A thumbnail is made once, when its file is read, and goes into the page as it is: about 1 kB.
+SIDE, QUALITY = 64, 75
+SMALL_SIDE, SMALL_QUALITY = 32, 60  # in a page of very many
+BLOCK = 500  # thumbnails that the page unpacks at once
+FEW, MOST_PLACED = 20, 10_000  # images without a map; images that UMAP lays out
+RANGE = 4095  # places on the map are whole numbers up to this
+
+
+def thumbnail(image: np.ndarray, shape: tuple[int, int] | None = None) -> bytes:
+    """Show the middle of an image, uint8 (h, w, 3), in its own proportions as a small square WebP.
+
+    `shape` is its height and width before it was squeezed, by default what they are.
+
+    Examples
+    --------
+    >>> Image.open(io.BytesIO(thumbnail(np.zeros((8, 8, 3), "uint8")))).size
+    (64, 64)
+    """
+    size = np.array(image.shape[:2])
+    shape = np.array(size if shape is None else shape)
+    shown = (size * shape.min() / shape).round().clip(1)
+    (top, left), (bottom, right) = (size - shown) / 2, (size + shown) / 2
+    square = Image.fromarray(image).resize((SIDE, SIDE), box=(left, top, right, bottom))
+    return _webp(square, QUALITY)
+
+
+def lay_out(z: np.ndarray, shown: np.ndarray, seed: int) -> np.ndarray | None:
+    """Place the rows `shown` of z (n, d) on a map, alike ones close: (m, 2); None if n is small.
+
+    UMAP lays out 10,000 rows; more are placed beside their neighbours.
+    """
+    from sklearn.neighbors import KNeighborsRegressor
+
+    from tfl_helpers.clustering import leading_components
+
+    if len(z) < FEW:
+        return None
+    rows = leading_components(z, random_state=seed, sample=MOST_PLACED)
+    some = np.sort(np.random.default_rng(seed).permutation(len(z))[:MOST_PLACED])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a seed makes it slower
+        import umap
+
+        laid = umap.UMAP(metric="cosine", random_state=seed).fit_transform(rows[some])
+    if len(some) < len(z):
+        laid = KNeighborsRegressor(5, weights="distance").fit(rows[some], laid).predict(rows)
+    return laid[shown]
+
+
+def write_gallery(
+    out: str | Path,
+    table: pd.DataFrame,
+    thumbnails: Sequence[bytes],
+    places: np.ndarray | None = None,
+    *,
+    typical: np.ndarray | None = None,
+    title: str = "Sorted images",
+    note: str = "",
+    many: int = 20_000,
+    most: int = 100_000,
+    progress: bool = True,
+) -> Path:
+    """Write a page that shows the groups and lets a person correct them, in one file.
+
+    It needs no network and may load nothing (content security policy). What is corrected in it, it
+    exports as `groups_corrected.csv`, for `read_corrections`.
+
+    Parameters
+    ----------
+    out, table
+        The HTML file, and its rows as for `write_table`. Files without a group ("") are listed.
+    thumbnails : sequence of bytes, length m
+        From `thumbnail`, of each row that has a group, in the table's order.
+    places, typical : array of float (m, 2) and (m,), optional
+        Where each is on the map, x to the right and y up, if finite; and the larger, the earlier it
+        stands in its group. By default there is no map, and the most confident come first.
+    title, note : str
+        The heading, and a sentence below it.
+    many, most : int
+        Of more than `many` images the thumbnails are half as large; no more than `most` get one:
+        of each group the most typical and the unsure. So a page stays near 50 MB.
+    """
+    table = checked(table)
+    shown = (table["group"] != "").to_numpy()
+    if len(thumbnails) != shown.sum():
+        raise ValueError(
+            f"{shown.sum()} rows of the table have a group, but there are {len(thumbnails)} "
+            "thumbnails: one for each is needed, in the same order"
+        )
+    if places is not None and np.shape(places) != (len(thumbnails), 2):
+        raise ValueError(f"places are ({len(thumbnails)}, 2), not {np.shape(places)}")
+    if typical is None:
+        typical = table["confidence"][shown].fillna(-1)
+    if len(typical) != len(thumbnails):
+        raise ValueError(f"typical has {len(typical)} values for {len(thumbnails)} images")
+    order = np.argsort(-np.asarray(typical), kind="stable")
+    pictured = _pictured(table[shown], order, most)
+    data = _page_data(table, places, np.flatnonzero(shown)[order])
+    data["pictures"] = int(pictured.sum())
+    template = resources.files("tfl_helpers").joinpath("sorting/gallery.html").read_text("utf-8")
+    fill = {
+        "title": html.escape(plain_text(title)),
+        "note": html.escape(plain_text(note)),
+        "style_hash": _csp_hash(template, "style"),
+        "script_hash": _csp_hash(template, "script"),
+        # What closes a script, or starts a comment in one, cannot be in here
+        "data": re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(data)),
+    }
+    head, tail = (
+        re.sub(r"\{\{(\w+)\}\}", lambda found: fill[found[1]], part).encode()
+        for part in template.split("{{pictures}}")
+    )
+    bar = progress_bar(progress, total=len(thumbnails), desc="gallery", unit="image", delay=1)
+    with write_whole(out) as part, part.open("wb") as file, bar:
+        file.write(head)
+        for start in range(0, len(thumbnails), BLOCK):
+            block = slice(start, start + BLOCK)
+            lines = [  # base64, one a line; an empty line for an image without a thumbnail
+                base64.b64encode(_fitted(picture, len(thumbnails) > many) if wanted else b"")
+                for picture, wanted in zip(thumbnails[block], pictured[block], strict=True)
+            ]
+            file.write(b'<script type="text/plain" class="pictures">')
+            file.write(b"\n".join(lines) + b"</script>\n")
+            bar.update(len(lines))
+        file.write(tail)
+    return Path(out)
+
+
+def _page_data(table: pd.DataFrame, places: np.ndarray | None, order: np.ndarray) -> dict[str, Any]:
+    """Collect what the page's script needs to know of each row of the table."""
+    texts = {
+        name: [plain_cell(text, name) for text in table[name]]
+        for name in ("file", "problem", "duplicate_of", "corrected")
+    }
+    names = sorted(set(table["group"]) - {""}, key=_natural)
+    code = {"": -1} | {name: number for number, name in enumerate(names)}
+    some = {name: {i: t for i, t in enumerate(texts[name]) if t} for name in texts}
+    data = {
+        "files": texts["file"],
+        "names": [plain_text(name) for name in names],
+        "group": [code[name] for name in table["group"]],
+        "confidence": [None if np.isnan(c) else c for c in table["confidence"].tolist()],
+        "unsure": np.flatnonzero(table["unsure"]).tolist(),
+        "problems": some["problem"],
+        "duplicates": some["duplicate_of"],
+        "corrected": some["corrected"],
+        "places": None if places is None else _on_the_map(places).ravel().tolist(),
+        "order": order.tolist(),
+        "block": BLOCK,
+    }
+    return data | {"key": hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]}
+
+
+def _pictured(table: pd.DataFrame, order: np.ndarray, most: int) -> np.ndarray:
+    """Which images get a thumbnail (bool): from each group as many as there is room for."""
+    rank = table.iloc[order].groupby(["group", "unsure"]).cumcount().to_numpy()
+    chosen = np.zeros(len(table), bool)
+    chosen[order[np.argsort(rank, kind="stable")][:most]] = True
+    return chosen
+
+
+def _on_the_map(places: np.ndarray) -> np.ndarray:
+    """Turn places to whole numbers 0..4095 with y down, (-1, -1) where one is not finite."""
+    places = np.asarray(places, float) * (1, -1)
+    finite = np.isfinite(places).all(1)
+    found = np.full(places.shape, -1)
+    if finite.any():
+        low, size = places[finite].min(0), np.ptp(places[finite], axis=0)
+        scale = RANGE / (size.max() or 1)
+        centre = (RANGE - size * scale) / 2  # the shorter side stays in the middle
+        found[finite] = ((places[finite] - low) * scale + centre).round()
+    return found
+
+
+def _fitted(picture: bytes, small: bool) -> bytes:
+    """Return a thumbnail as it goes into the page; one of an older store (JPEG) becomes WebP."""
+    if not small and picture.startswith(b"RIFF"):
+        return picture
+    image = Image.open(io.BytesIO(picture))
+    return _webp(image.resize((SMALL_SIDE,) * 2), SMALL_QUALITY) if small else _webp(image, QUALITY)
+
+
+def _webp(image: Image.Image, quality: int) -> bytes:
+    image.save(written := io.BytesIO(), "WEBP", quality=quality, method=2)
+    return written.getvalue()
+
+
+def _natural(name: str) -> tuple:
+    """Sort "group 10" after "group 9"."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    parts[1::2] = map(int, parts[1::2])
+    return parts, name
+
+
+def _csp_hash(template: str, tag: str) -> str:
+    """Hash by which the page's policy knows its own style or script."""
+    text = re.search(f"<{tag}>(.*?)</{tag}>", template, re.DOTALL)[1]
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

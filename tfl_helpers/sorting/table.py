@@ -1,4 +1,163 @@
-"""Shim: re-exports the old module until it is rewritten here."""
-from tfl_helpers._old import report as _old
+"""groups.csv: a row per file, which people, spreadsheets and the page may change.
 
-globals().update({k: v for k, v in vars(_old).items() if not k.startswith("__")})
+A file name is only data: one that is no plain text is written so that it reads back exactly.
+"""
+
+import csv
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tfl_helpers.datasets import write_whole
+
+COLUMNS = ("file", "group", "confidence", "unsure", "duplicate_of", "problem", "corrected")
+TEXTS = ("file", "group", "duplicate_of", "problem", "corrected")
+CORRECTED = ("", "moved", "confirmed", "renamed")
+YES_NO = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
+# What would break a line or is no text, and a backslash that would be taken for one of these.
+ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]|\\(?=u[0-9a-f]{4})")
+FORMULA = r"[=+\-@]"  # a spreadsheet takes a cell that starts so for a formula
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> Path:
+    r"""Write a table of sorted files as CSV, at once or not at all.
+
+    UTF-8, commas, quotes where needed (RFC 4180), and always one line per row: a control character,
+    or what is not text in a name (`os.fsdecode`), is written as a backslash, u and four hex digits,
+    such as ``\u000a`` for a new line. A path that a spreadsheet would take for a formula gets
+    ``./`` in front, which is the same file; another such text gets an apostrophe.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        A row per file, with the columns of `COLUMNS`; `corrected` may be absent.
+    path : str or Path
+        The file to write; returned as a Path.
+    """
+    table = checked(table)
+    for name in TEXTS:
+        table[name] = pd.Series([plain_cell(text, name) for text in table[name]], dtype=object)
+    with write_whole(path) as part:
+        table.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
+    return Path(path)
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """Read a table that `write_table` wrote, or the page exported.
+
+    Parameters
+    ----------
+    path : str or Path
+        The CSV file. What a spreadsheet does to one is understood: a byte order mark, semicolons
+        or tabs for commas, a comma in decimals, TRUE for True.
+
+    Returns
+    -------
+    pd.DataFrame
+        The columns of `COLUMNS`, others are left out: str, and confidence (float, NaN where there
+        is none), unsure (bool). `corrected` is empty where the file has no such column.
+
+    Raises
+    ------
+    ValueError
+        It is no such table: which column is missing, or which line holds what should not be there.
+    """
+    try:
+        table = checked(read_cells(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    for name in TEXTS:
+        table[name] = pd.Series([_restored(text, name) for text in table[name]], dtype=object)
+    return table
+
+
+def read_cells(path: str | Path) -> pd.DataFrame:
+    """Read the cells of a CSV file as they are, texts under the names in its first line."""
+    try:
+        text = Path(path).read_text("utf-8-sig")
+        mark = max(",;\t", key=text.split("\n", 1)[0].count)
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=mark, strict=True) if row]
+    except UnicodeDecodeError as error:
+        raise ValueError("not UTF-8 text: save it as 'CSV UTF-8'") from error
+    except csv.Error as error:
+        raise ValueError(f"not a table of comma-separated values: {error}") from error
+    if not rows:
+        raise ValueError("it is empty")
+    for line, row in enumerate(rows, 1):
+        if len(row) != len(rows[0]):
+            raise ValueError(
+                f"line {line} has {len(row)} cells, not {len(rows[0])} as the first has"
+            )
+    return pd.DataFrame(rows[1:], columns=rows[0], dtype=object)
+
+
+def checked(table: pd.DataFrame) -> pd.DataFrame:
+    """Copy the columns of a table of files, each of its type; an error says what is wrong where."""
+    missing = [name for name in COLUMNS[:-1] if name not in table]
+    if missing:
+        raise ValueError(f"columns are missing: {', '.join(missing)} (needed: {COLUMNS[:-1]})")
+    kinds = {  # what a value becomes, None if it does not belong there
+        "confidence": (_share, float, "a number from 0 to 1"),
+        "unsure": (lambda value: YES_NO.get(str(value).strip().lower()), bool, "True or False"),
+        "corrected": (lambda value: value if value in CORRECTED else None, object, CORRECTED),
+    }
+    text = (lambda value: value if isinstance(value, str) else None, object, "text")
+    made = {}
+    for name in COLUMNS:
+        given = table.get(name, pd.Series("", table.index)).astype(object)
+        parse, dtype, kind = kinds.get(name, text)
+        given = given.where(given.notna(), "").tolist()
+        values = [parse(value) for value in given]
+        if None in values:
+            row = values.index(None)
+            raise ValueError(f"{name} in line {row + 2} is {given[row]!r}, not {kind}")
+        made[name] = pd.Series(values, dtype=dtype)
+    files = made["file"]
+    if files.duplicated().any():
+        raise ValueError(f"files with more than one row: {a_few(files[files.duplicated()])}")
+    if "" in files.tolist():
+        raise ValueError(f"line {files.tolist().index('') + 2} names no file")
+    return pd.DataFrame(made)
+
+
+def a_few(files: pd.Series) -> str:
+    """Name a few files of many."""
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    return ", ".join(repr(file) for file in files[:3]) + more
+
+
+def plain_text(text: str) -> str:
+    """Write a text on one line that can be encoded as UTF-8."""
+    return ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def plain_cell(text: str, column: str) -> str:
+    """Write a text so that it stays on one line and no spreadsheet takes it for a formula."""
+    mark, text = _guard(column), plain_text(text)
+    return mark + text if re.match(f"({re.escape(mark)})*{FORMULA}", text) else text
+
+
+def _restored(text: str, column: str) -> str:
+    """Undo `plain_cell`."""
+    mark = _guard(column)
+    if re.match(f"({re.escape(mark)})+{FORMULA}", text):
+        text = text[len(mark) :]
+    return re.sub(r"\\u([0-9a-f]{4})", lambda found: chr(int(found[1], 16)), text)
+
+
+def _guard(column: str) -> str:
+    return "./" if column in ("file", "duplicate_of") else "'"
+
+
+def _share(value: Any) -> float | None:
+    if value == "":
+        return np.nan
+    try:
+        share = float(str(value).replace(",", "."))
+    except ValueError:
+        return None
+    return min(max(share, 0.0), 1.0) if -1e-6 <= share <= 1 + 1e-6 else None  # but for rounding

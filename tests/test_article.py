@@ -1,0 +1,76 @@
+"""The article's network: it builds for any size, learns what it is told, and draws what it sees."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfl_helpers import backbones, datasets, evaluation
+from tfl_helpers.lessons.article import autoencoder, define_model, from_scratch
+
+
+def outputs(model, images):
+    return keras.ops.convert_to_numpy(model(images))
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (9, 13, 3), (28, 28, 1), (32, 32, 3), (65, 33, 3)])
+def test_the_articles_network_builds_for_any_size(shape):
+    model = define_model(shape, 7)
+    found = outputs(model, np.random.default_rng(0).uniform(0, 255, (2, *shape)).astype("f4"))
+    assert found.shape == (2, 7)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+    assert {"base", "up1", "up2", "output"} < {layer.name for layer in model.layers}
+    assert model.get_layer("up2").output.shape[3] == 32
+    same, other = (define_model(shape, 7, seed=s) for s in (0, 1))
+    np.testing.assert_array_equal(same.get_weights()[0], model.get_weights()[0])
+    assert not np.array_equal(other.get_weights()[0], model.get_weights()[0])
+
+
+def test_the_articles_network_learns_is_saved_and_loaded(tmp_path):
+    bright = np.arange(40) % 2
+    images = (
+        np.random.default_rng(0).uniform(0, 100, (40, 9, 11, 1)) + 150 * bright[:, None, None, None]
+    )
+    model = define_model((9, 11, 1), 2)
+    model.compile(
+        keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    history = model.fit(images, bright, epochs=10, batch_size=10, verbose=0).history
+    assert history["loss"][-1] < 0.5 * history["loss"][0] and history["accuracy"][-1] > 0.95
+    model.save(tmp_path / "article.keras")
+    again = keras.models.load_model(tmp_path / "article.keras")
+    np.testing.assert_allclose(outputs(again, images), outputs(model, images), rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape, classes", [
+    ((7, 8, 1), 2), ((8, 8), 2), ((8, 8, 2), 2), ((8, 8, 1), 1), ((None, 8, 1), 2),
+    ((8, 8, 1, 1), 2),
+])  # fmt: skip
+def test_the_articles_network_refuses_what_makes_no_sense(shape, classes):
+    with pytest.raises(ValueError, match=r"input_shape must be|num_classes must be"):
+        define_model(shape, classes)
+
+
+def test_from_scratch_learns_the_groups_it_is_told(digits):
+    train, labels = digits[0].take(range(400)), evaluation.unseal(digits[0].answers)[:400]
+    model = from_scratch(train, labels, steps=300, learning_rate=1e-2)
+    assert model.name == "article" and model.output_shape == (None, 10)
+    share = (model.predict(train.images, verbose=0).argmax(1) == labels).mean()
+    assert share > 0.3, "no better than chance"
+
+
+def test_the_autoencoder_draws_what_it_sees(digits):
+    images = digits[0].images[:400]
+    model = autoencoder(images, steps=60)
+    drawn = model.predict(images, verbose=0)
+    assert drawn.shape == images.shape
+    error, spread = np.mean((drawn - images / 255) ** 2), np.var(images / 255)
+    assert error < 0.5 * spread
+    z = backbones.from_layer(model, "up2")(
+        keras.ops.convert_to_tensor(images[:3].astype("float32"))
+    )
+    assert z.shape == (3, 32)
+
+
+def test_images_of_a_folder_need_a_size(tmp_path):
+    with pytest.raises(ValueError, match="give size="):
+        autoencoder(datasets.FolderImages(tmp_path, ["a.png", "b.png"]))

@@ -1,0 +1,185 @@
+"""What a backbone is, and what can be asked of any.
+
+A backbone is a plain Keras model that takes raw images, 0..255 and of any size, and gives features.
+Its layers are ``resize`` (absent where any size will do), ``preprocess`` (absent where the network
+takes raw values), ``network`` (a frozen model) and ``pool`` (absent where the network pools).
+"""
+
+import difflib
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import pandas as pd
+
+from tfl_helpers import datasets
+
+POOLS = {
+    "avg": keras.layers.GlobalAveragePooling2D,
+    "max": keras.layers.GlobalMaxPooling2D,
+    "flatten": keras.layers.Flatten,
+}
+
+
+def assemble(
+    name: str,
+    network: keras.Model,
+    *,
+    preprocess: keras.layers.Layer | None = None,
+    pooling: str | None = "avg",
+    size: tuple[int, int] | None = None,
+    layer: str | None = None,
+) -> keras.Model:
+    """Chain resize, preprocess, network and pool into one frozen backbone.
+
+    Parameters
+    ----------
+    name : str
+        First part of the backbone's name; size, layer and pooling are added.
+    network : keras.Model
+        Prepared images to maps (b, h, w, d) or features (b, d).
+    preprocess : keras.layers.Layer, optional
+        Called "preprocess": raw images, 0..255, to what `network` takes.
+    pooling : {"avg", "max", "flatten", None}
+        As in `load`. Not used where the whole network gives features.
+    size : (int, int), optional
+        Height and width that the network sees; None: the images' own.
+    layer : str, optional
+        Stop at this inner layer of `network`; by default at the last.
+    """
+    if pooling is not None:
+        look_up(pooling, list(POOLS), "pooling")
+    if layer is not None:
+        network = keras.Model(network.inputs, layer_output(network, layer))
+    elif len(network.output_shape) == 2:
+        pooling = None  # it pools by itself
+    network.name = "network"
+    x = image = keras.Input((None, None, network.input_shape[-1]), name="image")
+    if size is not None:
+        x = keras.layers.Resizing(*size, name="resize")(x)
+    if preprocess is not None:
+        x = preprocess(x)
+    x = network(x, training=False)
+    if pooling is not None:
+        if len(x.shape) != 4:
+            raise ValueError(f"{layer} gives no maps (its shape is {x.shape}): use pooling=None")
+        x = POOLS[pooling](name="pool")(x)
+    about = [f"{size[0]}x{size[1]}" if size else None, layer, pooling]
+    model = keras.Model(image, x, name="_".join([*name.split(), *filter(None, about)]))
+    model.trainable = False
+    return model
+
+
+def network(backbone: keras.Model) -> keras.Model:
+    """Return the network inside a backbone: prepared images to maps or features."""
+    return backbone.get_layer("network")
+
+
+def input_size(model: keras.Model) -> tuple[int, int] | None:
+    """Height and width that a backbone, or another model of images, sees; None: any."""
+    for layer in model.layers[:2]:
+        if isinstance(layer, keras.layers.Resizing):
+            return layer.height, layer.width
+    height, width = model.input_shape[1:3]
+    return None if None in (height, width) else (height, width)
+
+
+def from_layer(
+    model: keras.Model, layer: str, *, pooling: str | None = "avg", name: str | None = None
+) -> keras.Model:
+    """Make a frozen backbone, as `load` returns it, of any Keras model that takes raw images.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Images (b, h, w, c), 0..255. It shares its weights with the backbone.
+    layer : str
+        Its layer to stop at.
+    pooling : {"avg", "max", "flatten", None}
+        As in `load`.
+    name : str, optional
+        Name of the backbone; by default that of `model`.
+    """
+    size = None if None in model.input_shape[1:3] else model.input_shape[1:3]
+    return assemble(name or model.name, model, pooling=pooling, size=size, layer=layer)
+
+
+def inner_layers(backbone: keras.Model) -> pd.DataFrame:
+    """List the inner layers that `load` can be asked to stop at.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `layer`, `type`, `output` (height x width x channels), `parameters`.
+    """
+    inner = network(backbone).layers[1:]
+    about = {
+        "layer": [layer.name for layer in inner],
+        "type": [type(layer).__name__ for layer in inner],
+        "output": [" x ".join(map(str, layer.output.shape[1:])) for layer in inner],
+        "parameters": [layer.count_params() for layer in inner],
+    }
+    return pd.DataFrame(about)
+
+
+def prepare(backbone: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Resize and scale raw images (n, h, w, 1 or 3), 0..255, and stop before the network.
+
+    Returns
+    -------
+    np.ndarray
+        float32 (n, h, w, c), ready for ``network(backbone)``.
+    """
+    first = keras.Model(backbone.inputs, prepared(backbone))
+    ready = datasets.batches(images, channels=backbone.input_shape[-1])
+    return np.concatenate([first(batch).numpy() for batch in ready])
+
+
+def prepared(backbone: keras.Model) -> keras.KerasTensor:
+    """Return the symbolic input of a backbone's network: its images, resized and scaled."""
+    return backbone.layers[backbone.layers.index(network(backbone)) - 1].output
+
+
+def unfreeze(backbone: keras.Model, from_layer: str) -> keras.Model:
+    """Make the end of a backbone trainable; batch normalisation stays frozen.
+
+    Parameters
+    ----------
+    backbone : keras.Model
+        From `load`; it is changed and returned.
+    from_layer : str
+        The first inner layer (see `inner_layers`) whose weights may change.
+    """
+    layers = network(backbone).layers
+    names = [layer.name for layer in layers]
+    start = names.index(look_up(from_layer, names, "layer"))
+    backbone.trainable = True
+    for layer in backbone.layers:
+        layer.trainable = layer is network(backbone)
+    for place, layer in enumerate(layers):
+        still = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = place >= start and not still
+    return backbone
+
+
+def layer_output(model: keras.Model, layer: str) -> keras.KerasTensor:
+    """Return the symbolic output of a layer; an unknown name is an error that names near ones."""
+    return model.get_layer(look_up(layer, [one.name for one in model.layers], "layer")).output
+
+
+def look_up(name: str, known: Sequence[str], what: str) -> str:
+    """Return `name` if it is known, else raise a ValueError that names near matches."""
+    if name in known:
+        return name
+    lower = {option.lower(): option for option in known}
+    near = [lower[n] for n in difflib.get_close_matches(str(name).lower(), lower, n=5, cutoff=0.5)]
+    hint = "did you mean " + ", ".join(near) if near else "there are " + ", ".join(known)
+    raise ValueError(f"no {what} is called {name!r}; {hint}")
+
+
+def pair(size: int | Sequence[int]) -> tuple[int, int]:
+    """Turn a size, or height and width, into (height, width)."""
+    both = (size, size) if np.isscalar(size) else tuple(size)
+    if len(both) != 2 or min(both) < 1:
+        raise ValueError(f"size is one number or (height, width), not {size}")
+    return int(both[0]), int(both[1])

@@ -1,0 +1,146 @@
+"""Backbones by name. To add a family: write how it is built, and enter its names in `FAMILIES`."""
+
+import functools
+import random
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from tfl_helpers import datasets
+from tfl_helpers.backbones import letters
+from tfl_helpers.backbones.contract import assemble, look_up, pair
+from tfl_helpers.backbones.weights import APPLICATIONS, find_weights
+
+PIXELS = 16  # side of "pixels": more dimensions make k-means slower, not better
+_MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # of ImageNet
+
+
+def load(
+    name: str = "letters",
+    *,
+    size: int | tuple[int, int] | None = None,
+    layer: str | None = None,
+    pooling: str | None = "avg",
+    weights: str | None = "imagenet",
+    seed: int = 0,
+) -> keras.Model:
+    """Load a backbone, frozen.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+    size : int or (int, int), optional
+        Height and width that the network sees. By default what it was trained on (224 for most
+        ImageNet networks), 16 for pixels.
+    layer : str, optional
+        Stop at this inner layer (see `inner_layers`); by default at the last.
+    pooling : {"avg", "max", "flatten", None}
+        From maps (h, w, d) to features: mean or maximum over places, all values, or the maps. A
+        network that ends in features, as "letters" does, is pooled with `layer` only.
+    weights : {"imagenet", None}
+        None: random weights, to compare with. The embedded backbone has its own and ignores this.
+    seed : int
+        Draws random weights.
+
+    Returns
+    -------
+    keras.Model
+        Images (b, h, w, 3), or (b, h, w, 1) for the embedded one, float 0..255, any size, to
+        float32 features (b, d). Nothing in it is trainable; batch normalisation is in inference
+        mode.
+
+    Raises
+    ------
+    ValueError
+        No such backbone, layer or pooling; near matches are named.
+    WeightsMissingError
+        The weights are not in the Keras cache and cannot be downloaded.
+
+    Examples
+    --------
+    >>> load("letters")(np.zeros((2, 8, 8, 1))).shape
+    TensorShape([2, 256])
+    """
+    family = FAMILIES[look_up(name, list(FAMILIES), "backbone")]
+    size = pair(size or family.size)
+    network = family.build(name, size, weights, seed)
+    preprocess = SCALINGS[family.scaling]()
+    return assemble(name, network, preprocess=preprocess, pooling=pooling, size=size, layer=layer)
+
+
+def names() -> list[str]:
+    """List the backbones that `load` knows: "letters", "pixels", all of `keras.applications`."""
+    return list(FAMILIES)
+
+
+def suggested(data: str) -> dict[str, Any]:
+    """Return arguments of `load` that suit a set of images, by its name in `datasets.load`."""
+    return dict(datasets.describe(data).backbone)
+
+
+class Family(NamedTuple):
+    """How a network is built: from name, (height, width), `weights` and `seed` of `load`."""
+
+    build: Callable[[str, tuple[int, int], str | None, int], keras.Model]
+    size: int  # side of the images that it was trained on
+    scaling: str | None  # what is done to raw images: one of `SCALINGS`
+
+
+def _letters(name: str, size: tuple[int, int], weights: str | None, seed: int) -> keras.Model:
+    return letters.load(size)
+
+
+def _pixels(name: str, size: tuple[int, int], weights: str | None, seed: int) -> keras.Model:
+    image = keras.Input((*size, 3))
+    return keras.Model(image, keras.layers.Flatten(name="pixels")(image))
+
+
+def _application(name: str, size: tuple[int, int], weights: str | None, seed: int) -> keras.Model:
+    """Build a network of `keras.applications` without its top."""
+    if weights is not None:
+        look_up(weights, ["imagenet"], "set of weights")
+        weights = str(find_weights(name, size))
+    state = random.getstate()  # Keras draws the seeds of its initialisers from here
+    random.seed(seed)
+    try:
+        make = getattr(keras.applications, name)
+        network = make(include_top=False, weights=weights, input_shape=(*size, 3))
+    finally:
+        random.setstate(state)
+    if weights is not None and name.startswith("EfficientNetB"):
+        # These were trained on images divided by the square root of their deviation once more;
+        # Keras adds that as a layer only if it looks for the file itself.
+        (normalise,) = (x for x in network.layers if isinstance(x, keras.layers.Normalization))
+        mean, variance, count = normalise.get_weights()
+        normalise.set_weights([mean, variance * _STD, count])
+        normalise.finalize_state()
+    return network
+
+
+def _bgr() -> keras.layers.Layer:
+    """Turn RGB into BGR around the mean, as Caffe did."""
+    mix = keras.layers.Conv2D(3, 1, trainable=False, name="preprocess")
+    mix.build((None, None, None, 3))
+    mix.set_weights([np.eye(3)[None, None, ::-1], -np.array([103.939, 116.779, 123.68])])
+    return mix
+
+
+_rescaling = functools.partial(keras.layers.Rescaling, name="preprocess")
+SCALINGS = {  # the names are those of `keras.applications.imagenet_utils.preprocess_input`
+    None: lambda: None,
+    "unit": functools.partial(_rescaling, 1 / 255),
+    "tf": functools.partial(_rescaling, 1 / 127.5, -1.0),
+    "torch": functools.partial(_rescaling, (1 / 255 / _STD).tolist(), (-_MEAN / _STD).tolist()),
+    "caffe": _bgr,
+}
+FAMILIES = {
+    "letters": Family(_letters, letters.SIZE, "tf"),
+    "pixels": Family(_pixels, PIXELS, "unit"),
+    **{
+        name: Family(_application, about["size"], about["scaling"])
+        for name, about in APPLICATIONS.items()
+    },
+}

@@ -1,0 +1,232 @@
+"""Who is near whom: leading components, nearest neighbours, and the spectrum of their graph."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+from scipy.sparse.linalg import eigsh
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
+from sklearn.utils import check_random_state
+
+MOST_STEPS = 1000.0  # of a random walk
+ROWS_AT_A_TIME = 10_000  # a scaled copy of all features would cost much memory
+
+
+def leading_components(
+    z: np.ndarray,
+    n_components: int = 64,
+    *,
+    random_state: int | None = None,
+    sample: int | None = None,
+) -> np.ndarray:
+    """Project rows, scaled to length one, onto their leading principal components.
+
+    Parameters
+    ----------
+    z : np.ndarray, shape (n, d)
+        Features.
+    n_components : int
+        How many are kept, at most n and d. More bring noise and cost time.
+    random_state : int, optional
+        Seeds the solver and draws the sample.
+    sample : int, optional
+        Find the components in this many rows only.
+
+    Returns
+    -------
+    np.ndarray
+        float (n, n_components).
+    """
+    n = len(z) if sample is None else min(sample, len(z))
+    pca = PCA(min(n_components, n, z.shape[1]), random_state=random_state)
+    with np.errstate(invalid="ignore", divide="ignore"):  # all rows alike: no variance to share
+        if sample is None:
+            return pca.fit_transform(normalize(z))
+        rows = np.random.default_rng(random_state).permutation(len(z))[:n]
+        pca.fit(normalize(z[np.sort(rows)]))
+    parts = [z[start : start + ROWS_AT_A_TIME] for start in range(0, len(z), ROWS_AT_A_TIME)]
+    return np.concatenate([pca.transform(normalize(part)) for part in parts])
+
+
+def nearest(z: ArrayLike, n_neighbors: int = 15) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest other rows of every row, by the angle between them.
+
+    Parameters
+    ----------
+    z : array, shape (n, d)
+        Features; only their directions count.
+    n_neighbors : int
+        How many; at most n - 1 are found.
+
+    Returns
+    -------
+    neighbours, distances : np.ndarray
+        int and float (n, n_neighbors), nearest first. Distances are 0 in the same direction, 1.41
+        at right angles, 2 opposite.
+
+    Examples
+    --------
+    >>> nearest([[1, 0], [5, 1], [0, 1]], 1)[0].ravel()
+    array([1, 0, 1])
+    """
+    z = normalize(z)
+    wanted = min(n_neighbors, len(z) - 1)
+    distances, neighbours = NearestNeighbors(n_neighbors=wanted).fit(z).kneighbors()
+    return neighbours, distances
+
+
+def local_scale(distances: np.ndarray) -> np.ndarray:
+    """Return each row's distance to its seventh neighbour (or the last there is), never zero."""
+    return np.maximum(distances[:, min(6, distances.shape[1] - 1)], 1e-6)
+
+
+def neighbour_graph(
+    z: ArrayLike | tuple[np.ndarray, np.ndarray], n_neighbors: int = 15
+) -> sp.csr_matrix:
+    """Connect every row with its nearest neighbours.
+
+    Parameters
+    ----------
+    z : array, shape (n, d), or tuple
+        Features, or what `nearest` returned for them.
+    n_neighbors : int
+        Neighbours of each row.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        float64 (n, n), symmetric. A link weighs exp(-d^2 / (s_i s_j)), with s the distance of a row
+        to its seventh neighbour; links that only one side has weigh half.
+
+    References
+    ----------
+    Zelnik-Manor and Perona (2004), Self-tuning spectral clustering.
+
+    Examples
+    --------
+    >>> neighbour_graph([[1, 0], [0, 1], [1, 1]], 2).toarray().round(2)
+    array([[0.  , 0.37, 0.58],
+           [0.37, 0.  , 0.58],
+           [0.58, 0.58, 0.  ]])
+    """
+    neighbours, distances = z if isinstance(z, tuple) else nearest(z, n_neighbors)
+    neighbours, distances = neighbours[:, :n_neighbors], distances[:, :n_neighbors]
+    n, m = neighbours.shape
+    scale = local_scale(distances)
+    weights = np.exp(-(distances**2) / (scale[:, None] * scale[neighbours]))
+    links = np.repeat(np.arange(n), m), neighbours.ravel()
+    graph = sp.csr_matrix((weights.ravel(), links), shape=(n, n))
+    return ((graph + graph.T) / 2).tocsr()
+
+
+class Spectrum(NamedTuple):
+    """Leading eigenvalues (k,) of a graph, largest first, and their eigenvectors (n, k)."""
+
+    values: np.ndarray
+    vectors: np.ndarray
+
+
+def spectrum(graph: sp.csr_matrix, n_components: int, *, random_state: Any = None) -> Spectrum:
+    """Compute leading eigenvectors of D^-1/2 W D^-1/2, with W the graph and D its degrees.
+
+    `walk_length` and `spectral_embedding` take the result in place of the graph.
+    """
+    n = graph.shape[0]
+    root = sp.diags(1 / np.sqrt(np.maximum(np.asarray(graph.sum(1)).ravel(), 1e-12)))
+    scaled = root @ graph @ root
+    if n < 200 or n_components >= n - 1:  # the iterative solver needs room
+        values, vectors = np.linalg.eigh(scaled.toarray())
+    else:
+        start = check_random_state(random_state).uniform(-1, 1, n)
+        values, vectors = eigsh(scaled, k=n_components, which="LA", v0=start)
+    order = np.argsort(-values)[:n_components]
+    return Spectrum(values[order], vectors[:, order])
+
+
+def walk_spectrum(graph: sp.csr_matrix, n_components: int, *, random_state: Any = None) -> Spectrum:
+    """Compute the `spectrum` for walks: three times as many eigenvectors, eight at least."""
+    return spectrum(graph, max(3 * n_components, 8), random_state=random_state)
+
+
+def walk_length(
+    graph: sp.csr_matrix | Spectrum, n_components: int, *, random_state: Any = None
+) -> float:
+    """Compute how long a random walk must be until it knows only `n_components` directions.
+
+    A walk of t steps multiplies each eigenvector by its eigenvalue to the power t. The effective
+    number of directions, (sum of w)^2 / sum of w^2 with w the squares of these factors (the inverse
+    of Simpson's index), falls with t until it is `n_components`.
+
+    Parameters
+    ----------
+    graph, n_components, random_state
+        As in `spectral_embedding`.
+
+    Returns
+    -------
+    float
+        Steps, 0 to 1000.
+
+    Examples
+    --------
+    >>> round(walk_length(Spectrum(np.array([1, 0.9, 0.5]), np.eye(3)), 2), 2)
+    2.25
+    """
+    if not isinstance(graph, Spectrum):
+        graph = walk_spectrum(graph, n_components, random_state=random_state)
+
+    def surplus(n_steps: float) -> float:
+        weights = graph.values.clip(0) ** (2 * n_steps)
+        return weights.sum() ** 2 / (weights**2).sum() - n_components
+
+    if surplus(0) <= 0:
+        return 0.0
+    return float(brentq(surplus, 0, MOST_STEPS)) if surplus(MOST_STEPS) < 0 else MOST_STEPS
+
+
+def spectral_embedding(
+    graph: sp.csr_matrix | Spectrum,
+    n_components: int,
+    *,
+    n_steps: float | None = None,
+    random_state: Any = None,
+) -> np.ndarray:
+    """Place the rows of a graph so that those well connected point the same way.
+
+    Parameters
+    ----------
+    graph : scipy.sparse.csr_matrix or Spectrum
+        From `neighbour_graph`, or its `spectrum` (for walks its `walk_spectrum`).
+    n_components : int
+        How many directions; the number of groups that are looked for.
+    n_steps : float, optional
+        None: the leading `n_components` eigenvectors. A number: those of `walk_spectrum`, each
+        multiplied by its eigenvalue so many times, as a random walk of that length does.
+    random_state : int, RandomState or None
+        Starts the eigenvalue solver.
+
+    Returns
+    -------
+    np.ndarray
+        float64 (n, n_components) or (n, 3 * n_components), rows of length one.
+
+    References
+    ----------
+    Ng, Jordan and Weiss (2001), On spectral clustering; Coifman and Lafon (2006), Diffusion maps.
+
+    Examples
+    --------
+    >>> graph = neighbour_graph(np.repeat(np.eye(2), 3, axis=0), 2)
+    >>> spectral_embedding(graph, 2).shape
+    (6, 2)
+    """
+    if not isinstance(graph, Spectrum):
+        compute = spectrum if n_steps is None else walk_spectrum
+        graph = compute(graph, n_components, random_state=random_state)
+    if n_steps is None:
+        return normalize(graph.vectors[:, :n_components])
+    return normalize(graph.vectors * graph.values.clip(0) ** n_steps)

@@ -1,0 +1,197 @@
+"""`NeighbourClustering`: groups from graphs of neighbours, without training."""
+
+import warnings
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from tfl_helpers.clustering.assignment import BALANCES, balanced_kmeans, consensus
+from tfl_helpers.clustering.graph import (
+    local_scale,
+    nearest,
+    neighbour_graph,
+    spectral_embedding,
+    walk_length,
+    walk_spectrum,
+)
+from tfl_helpers.clustering.scores import stability
+
+MAX_SEED = np.iinfo(np.int32).max
+
+
+class NeighbourClustering(ClusterMixin, BaseEstimator):
+    """Group images by three graphs of their neighbours, and let the results vote.
+
+    1. Scale every row to length one and keep the leading principal components.
+    2. Link every row with its nearest neighbours, near and farther ones (`neighbour_graph`).
+    3. Place the rows by where random walks on each graph lead, so long that about `n_clusters`
+       directions are left, or up to three times longer (`walk_length`, `spectral_embedding`).
+    4. Find groups there (`balanced_kmeans`), by the walks on which the graphs agree best.
+    5. Let the three labelings vote (`consensus`).
+    6. A new image takes the weighted vote of its nearest training images.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Number of groups.
+    n_neighbors : int
+        Neighbours in the vote and, times `WIDTHS`, in the graphs.
+    n_components : int
+        Principal components that are kept.
+    balance : {"relaxed", "uniform", "none"}
+        As in `sinkhorn`; `selection.balance_evidence` compares them.
+    random_state : int, RandomState or None
+        An int makes every fit the same.
+
+    Attributes
+    ----------
+    labels_ : np.ndarray
+        int (n,): group of each training row.
+    votes_ : np.ndarray
+        float64 (n, n_clusters): share of the labelings that put a row into each group.
+    stability_ : float
+        Mean adjusted Rand index of two labelings: 1 where all agree.
+    n_steps_ : list of float
+        Length of the walk on each graph.
+    far_ : float
+        Mean distance from its neighbours above which a row is far from everything.
+
+    Examples
+    --------
+    >>> z = np.repeat(np.eye(3), 20, axis=0) + np.random.default_rng(0).normal(0, 0.1, (60, 3))
+    >>> model = NeighbourClustering(3, random_state=0).fit(z)
+    >>> np.bincount(model.predict(z))
+    array([20, 20, 20])
+    """
+
+    WIDTHS: ClassVar = (2 / 3, 1, 2)  # times n_neighbors: one graph and one labeling each
+    STRETCHES: ClassVar = (1, 1.5, 2, 3)  # times the walk length: the best is kept
+    NEARLY_ALL: ClassVar = 0.99  # of the training rows are not far from their neighbours
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        n_neighbors: int = 15,
+        n_components: int = 64,
+        balance: str = "relaxed",
+        random_state: Any = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.n_neighbors = n_neighbors
+        self.n_components = n_components
+        self.balance = balance
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: Any = None) -> "NeighbourClustering":
+        """Find the groups of X, shape (n, d); `y` is not looked at."""
+        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        self._check_settings(len(X))
+        rng, unit = check_random_state(self.random_state), normalize(X)
+        n_components = min(self.n_components, *X.shape)
+        self._pca = PCA(n_components, random_state=rng.randint(MAX_SEED))
+        with np.errstate(invalid="ignore", divide="ignore"):  # all rows alike: no variance to share
+            rows = normalize(self._pca.fit_transform(unit))
+        self._search = NearestNeighbors(n_neighbors=min(self.n_neighbors, len(X))).fit(rows)
+        most = max(len(X) // self.n_clusters - 1, 2)  # more would link any group to others
+        widths = [max(min(round(w * self.n_neighbors), most), 1) for w in self.WIDTHS]
+        self.far_, self.n_steps_ = 1e-6, []
+        if len(X) > 1:
+            near = nearest(rows, max(*widths, self.n_neighbors))
+            distance = near[1][:, : self.n_neighbors].mean(axis=1)
+            self.far_ = max(float(np.quantile(distance, self.NEARLY_ALL)), self.far_)
+        if (groups := self._without_search(unit)) is not None:
+            labelings = [groups]
+        else:
+            labelings = self._label([neighbour_graph(near, width) for width in widths], rng)
+        votes = consensus(labelings)
+        self.votes_ = np.pad(votes, ((0, 0), (0, self.n_clusters - votes.shape[1])))
+        self.labels_ = self.votes_.argmax(axis=1)
+        self.stability_ = stability(labelings) if len(labelings) > 1 else 1.0
+        return self
+
+    def _check_settings(self, n: int) -> None:
+        """Raise ValueError where a setting makes no sense for n rows."""
+        if self.balance not in BALANCES:
+            raise ValueError(f"balance={self.balance!r} must be one of {', '.join(BALANCES)}")
+        for name in ("n_clusters", "n_neighbors", "n_components"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be 1 or more")
+        if n < self.n_clusters:
+            raise ValueError(f"n_samples={n} should be >= n_clusters={self.n_clusters}.")
+
+    def _without_search(self, unit: np.ndarray) -> np.ndarray | None:
+        """Label the rows where nothing is to be found: one group, a group each, or all alike."""
+        alike = unit.var(axis=0).sum() < 1e-12
+        if alike and self.n_clusters > 1:
+            warnings.warn(
+                f"all {len(unit)} rows of X point the same way: they are one group, not "
+                f"n_clusters={self.n_clusters}",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        if self.n_clusters in (1, len(unit)):
+            return np.arange(len(unit)) % self.n_clusters
+        return np.zeros(len(unit), int) if alike else None
+
+    def _label(self, graphs: list[sp.csr_matrix], rng: np.random.RandomState) -> list[np.ndarray]:
+        """Label the rows once per graph, by the walks on which the graphs agree best.
+
+        A walk too long singles out a handful of odd rows, and all graphs agree on them: labelings
+        with a group smaller than one neighbourhood (or half a fair share) count only if all have.
+        """
+        k, best = self.n_clusters, (False, -np.inf)
+        least = min(self.n_neighbors, graphs[0].shape[0] // (2 * k))
+        spectra = [walk_spectrum(graph, k, random_state=rng) for graph in graphs]
+        lengths = [walk_length(spectrum, k) for spectrum in spectra]
+        for stretch in self.STRETCHES:
+            steps = [stretch * length for length in lengths]
+            labelings = []
+            for spectrum, n_steps in zip(spectra, steps, strict=True):
+                places = spectral_embedding(spectrum, k, n_steps=n_steps)
+                seed = rng.randint(MAX_SEED)
+                labelings.append(balanced_kmeans(places, k, self.balance, random_state=seed))
+            smallest = min(np.bincount(groups, minlength=k).min() for groups in labelings)
+            standing = smallest >= least, stability(labelings)
+            if standing > best:
+                best, found, self.n_steps_ = standing, labelings, steps
+        return found
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Share of each group in the vote of the nearest training rows: float64 (n, n_clusters)."""
+        return self._vote(*self._near(X))
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Group of each row of X, new or old: int (n,)."""
+        return self.predict_proba(X).argmax(axis=1)
+
+    def unsure(self, X: ArrayLike, share: float = 2 / 3) -> np.ndarray:
+        """Say which rows of X lie between groups or belong nowhere: bool (n,).
+
+        Either no group has `share` of the votes of their nearest training rows, or these are on
+        average farther away than `far_`. Something new that looks like a group is not noticed.
+        """
+        distances, neighbours = self._near(X)
+        votes = self._vote(distances, neighbours).max(axis=1)
+        return (votes < share) | (distances.mean(axis=1) > self.far_)
+
+    def _near(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Distances and row numbers of the nearest training rows."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return self._search.kneighbors(normalize(self._pca.transform(normalize(X))))
+
+    def _vote(self, distances: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
+        """Mean of the neighbours' votes, weighted by how near they are."""
+        weights = np.exp(-((distances / local_scale(distances)[:, None]) ** 2))
+        weights /= weights.sum(axis=1, keepdims=True)
+        return np.einsum("ij,ijk->ik", weights, self.votes_[neighbours])

@@ -1,0 +1,178 @@
+"""Open sealed answers, and score groups without a pairing: sizes, collapse, an upper view."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import entropy
+from sklearn.metrics.cluster import contingency_matrix
+
+from tfl_helpers.clustering import match
+from tfl_helpers.datasets import SealedAnswers
+from tfl_helpers.datasets.answers import _unseal
+
+Answers = SealedAnswers | ArrayLike
+UNKNOWN = -1  # among answers: this image has none; among predictions: a group never seen on train
+
+
+class CollapseWarning(UserWarning):
+    """Most images ended up in a few groups, or some groups are empty."""
+
+
+def unseal(answers: Answers | None) -> np.ndarray:
+    """Open sealed answers on purpose, to teach or to score; never to fit, tune or stop.
+
+    Parameters
+    ----------
+    answers : SealedAnswers or array of int, shape (n,)
+        What `ImageSet.answers` or `Scene.people` holds, or plain class numbers.
+
+    Returns
+    -------
+    np.ndarray
+        int64 (n,), -1 where an image has no answer; of a scene's people (n, 6).
+
+    Examples
+    --------
+    >>> unseal(SealedAnswers([2, 0, -1]))
+    array([ 2,  0, -1])
+    """
+    if answers is None:
+        raise ValueError(
+            "these images have no answers (answers is None), so nothing can be scored: look at the "
+            "groups with plots.group_gallery, or sort a few images into one folder per class"
+        )
+    sealed = isinstance(answers, SealedAnswers)
+    return _unseal(answers) if sealed else whole_numbers(answers, "answers")
+
+
+def whole_numbers(values: ArrayLike, what: str) -> np.ndarray:
+    """Check that there is one whole number per image, and return int64 (n,)."""
+    values = np.asarray(values)
+    if values.ndim != 1:
+        raise ValueError(
+            f"{what} must be one number per image, but its shape is {values.shape}"
+            + (": take .argmax(axis=1) of probabilities first" if values.ndim == 2 else "")
+        )
+    if values.size and not np.issubdtype(values.dtype, np.integer) and values.dtype != bool:
+        raise ValueError(f"{what} must be whole numbers, but its type is {values.dtype}")
+    return values.astype("int64")
+
+
+def answered(answers: Answers, rows: np.ndarray, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Answers, and rows of an array named `what`, of the images that have an answer."""
+    answers = unseal(answers)
+    if len(answers) != len(rows):
+        raise ValueError(
+            f"{len(answers):,} answers but {len(rows):,} {what}: give both for the same images"
+        )
+    known = answers != UNKNOWN
+    if not known.any():
+        raise ValueError("no image has an answer, so nothing can be scored")
+    return answers[known], rows[known]
+
+
+def hungarian_accuracy(answers: Answers, groups: ArrayLike) -> float:
+    """Compute the share of images that are right under the best one-to-one pairing.
+
+    Images of a group left without a class are wrong, as are those of a class left without a group.
+    The pairing is found on the images it is counted on: an upper view. `score` is the honest one.
+
+    Parameters
+    ----------
+    answers, groups : array of int, shape (n,)
+        True classes, sealed or not, rows with -1 are ignored; groups, whose numbers mean nothing.
+
+    Examples
+    --------
+    >>> hungarian_accuracy([0, 0, 0, 1], [7, 7, 4, 4])
+    0.75
+    """
+    answers, groups = answered(answers, whole_numbers(groups, "groups"), "groups")
+    counts = contingency_matrix(groups, answers)
+    classes = match(counts, spare=-1)
+    paired = np.flatnonzero(classes >= 0)
+    return float(counts[paired, classes[paired]].sum() / len(answers))
+
+
+def group_sizes(groups: ArrayLike, n_groups: int | None = None) -> pd.DataFrame:
+    """Count the images of each group: columns `group`, `images`, `share`.
+
+    Parameters
+    ----------
+    groups, n_groups : array of int, shape (n,), and int
+        Group of each image; how many were asked for: those of 0 .. n_groups - 1 show, even as 0.
+
+    Examples
+    --------
+    >>> group_sizes([0, 2, 2, 2], n_groups=3).images.tolist()
+    [1, 0, 3]
+    """
+    groups = whole_numbers(groups, "groups")
+    shown = np.union1d(groups, np.arange(n_groups or 0)).astype(int)
+    images = pd.Series(groups).value_counts().reindex(shown, fill_value=0).to_numpy()
+    return pd.DataFrame({"group": shown, "images": images, "share": images / max(len(groups), 1)})
+
+
+def check_collapse(groups: ArrayLike, n_groups: int, *, warn: bool = True) -> str | None:
+    """Raise the alarm when the images crowd into few groups; needs no label.
+
+    Alarm if a group is empty, or if the effective number of groups (the exponential of the entropy
+    of their sizes) is less than 40 % of the way from 1 to `n_groups`: 4.6 of 10; for two groups, a
+    split more lopsided than 90 to 10. Sizes that fall off like 1, 1/2, 1/3 … are no alarm (7.6).
+
+    Parameters
+    ----------
+    groups, n_groups : array of int, shape (n,), and int
+        Group of each image; how many groups were asked for.
+    warn : bool
+        Also warn with `CollapseWarning`.
+
+    Returns
+    -------
+    str or None
+        What is wrong, in words; None if there is no sign of a collapse.
+
+    Examples
+    --------
+    >>> check_collapse([0, 0, 0, 0], 3, warn=False)
+    'possible collapse: 2 of 3 groups are empty, the effective number is 1.0, ...'
+    """
+    groups = whole_numbers(groups, "groups")
+    if n_groups < 1 or not len(groups):
+        raise ValueError(f"{len(groups)} images in {n_groups} groups: there is nothing to check")
+    sizes = np.unique(groups, return_counts=True)[1]
+    empty, effective = max(n_groups - len(sizes), 0), np.exp(entropy(sizes))
+    if not empty and (n_groups == 1 or (effective - 1) / (n_groups - 1) >= 0.4):
+        return None
+    message = (
+        f"possible collapse: {empty} of {n_groups} groups are empty, the effective number is "
+        f"{effective:.1f}, the largest holds {sizes.max() / len(groups):.0%} of the images. "
+        "Look at evaluation.group_sizes before you trust any score"
+    )
+    if warn:
+        warnings.warn(message, CollapseWarning, stacklevel=2)
+    return message
+
+
+def calibration_error(table: pd.DataFrame) -> float:
+    """Compute the expected calibration error: the mean of |confidence - right|, 0 is perfect.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        From `Pairing.reliability`; its rows weigh by their images.
+
+    References
+    ----------
+    Guo et al. (2017), On calibration of modern neural networks, equation 3.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"images": [1, 3], "confidence": [0.5, 1.0], "right": [0.5, 0.0]})
+    >>> calibration_error(table)
+    0.75
+    """
+    gaps = (table.confidence - table.right).abs()
+    return float((gaps * table.images).sum() / table.images.sum())

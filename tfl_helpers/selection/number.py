@@ -1,0 +1,190 @@
+"""How many groups there may be, and of which sizes."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import entropy
+from sklearn.metrics import silhouette_score
+from sklearn.preprocessing import normalize
+from sklearn.utils import check_random_state
+
+from tfl_helpers.clustering import (
+    NOT_GROUPED,
+    agreement,
+    balanced_kmeans,
+    leading_components,
+    nearest,
+    neighbour_graph,
+    spectral_embedding,
+    spectrum,
+    stability,
+    walk_length,
+    walk_spectrum,
+)
+
+MAX_SEED = np.iinfo(np.int32).max
+MOST_SHOWN = 2000  # rows whose silhouettes are computed
+
+
+class GroupNumber(NamedTuple):
+    """How many groups there may be: `suggestion`, a range `low` to `high`, and the `curves`."""
+
+    suggestion: int
+    low: int
+    high: int
+    curves: pd.DataFrame
+
+
+def estimate_n_clusters(
+    z: ArrayLike,
+    k_min: int = 2,
+    k_max: int = 20,
+    *,
+    n_neighbors: int = 15,
+    n_repeats: int = 3,
+    random_state: Any = None,
+) -> GroupNumber:
+    """Estimate the number of groups, with a range.
+
+    Parameters
+    ----------
+    z : array, shape (n, d)
+        Features; a few thousand rows are enough.
+    k_min, k_max : int
+        Numbers to try; 2 <= k_min <= k_max < n - 1.
+    n_neighbors, n_repeats : int
+        Of the graph; pairs of random parts of the images, for the stability.
+    random_state : int, RandomState or None
+        Draws them.
+
+    Returns
+    -------
+    GroupNumber
+        `suggestion`: best mean rank over three curves. `low`, `high`: least and largest number that
+        a curve prefers, or the suggestion. `curves`: a row per `k` with `eigengap` (fall from the
+        k-th to the next eigenvalue of the graph), `stability` (of groups found on two random parts,
+        where they overlap), `silhouette` (of the groups in the embedding); larger is better.
+
+    Raises
+    ------
+    ValueError
+        The range makes no sense.
+
+    References
+    ----------
+    von Luxburg (2007), A tutorial on spectral clustering; von Luxburg (2010), Clustering stability;
+    Rousseeuw (1987), Silhouettes.
+
+    Examples
+    --------
+    >>> z = np.repeat(np.eye(3), 20, axis=0) + np.random.default_rng(0).normal(0, 0.1, (60, 3))
+    >>> estimate_n_clusters(z, 2, 5, n_repeats=1, random_state=0).suggestion
+    3
+    """
+    z, rng = normalize(z), check_random_state(random_state)
+    n = len(z)
+    if not 2 <= k_min <= k_max < n - 1:
+        raise ValueError(f"k_min={k_min}, k_max={k_max}: 2 <= k_min <= k_max < {n - 1} is needed")
+    spectra = [spectrum(neighbour_graph(z, n_neighbors), k_max + 1, random_state=rng)]
+    parts = []
+    for _ in range(2 * n_repeats):
+        parts.append(np.sort(rng.choice(n, max(n * 2 // 3, min(k_max + 2, n)), replace=False)))
+        graph = neighbour_graph(z[parts[-1]], n_neighbors)
+        spectra.append(spectrum(graph, k_max, random_state=rng))
+    shown = rng.choice(n, min(n, MOST_SHOWN), replace=False)
+    rows = []
+    for k in range(k_min, k_max + 1):
+        places = [spectral_embedding(part, k) for part in spectra]
+        groups, *found = _group_each(places, k, "none", rng)
+        groups = groups[shown]
+        distinct = 1 < len(np.unique(groups)) < len(groups)
+        silhouette = silhouette_score(places[0][shown], groups) if distinct else 0.0
+        eigengap = spectra[0].values[k - 1] - spectra[0].values[k]
+        rows.append((k, eigengap, _stability_of_parts(found, parts, n), silhouette))
+    curves = pd.DataFrame(rows, columns=["k", "eigengap", "stability", "silhouette"])
+    three = curves.set_index("k")
+    suggestion = int(three.rank().mean(axis=1).idxmax())
+    preferred = [*three.idxmax().astype(int), suggestion]
+    return GroupNumber(suggestion, min(preferred), max(preferred), curves)
+
+
+def balance_evidence(
+    z: ArrayLike,
+    n_clusters: int,
+    *,
+    n_neighbors: int = 15,
+    n_repeats: int = 3,
+    random_state: Any = None,
+) -> pd.DataFrame:
+    """Group once with each balance and say what speaks for it.
+
+    Forcing equal sizes on unequal kinds cuts a large kind in two, right through neighbours, and
+    where it cuts is chance. Both can be seen. It cannot be seen that forcing would help.
+
+    Parameters
+    ----------
+    z, n_neighbors, n_repeats, random_state
+        As in `estimate_n_clusters`.
+    n_clusters : int
+        Number of groups, 2 or more and fewer than two thirds of the rows.
+
+    Returns
+    -------
+    pd.DataFrame
+        A row per balance, best mean rank first (where they tie: relaxed, none, uniform).
+        `effective_groups`: exp of the entropy of the sizes. `smallest_group`: images. `agreement`
+        with the neighbours. `stability` of the groups found on two random parts, where they
+        overlap. `mean_rank` of the last two, 1 is best.
+
+    Raises
+    ------
+    ValueError
+        The number of groups makes no sense.
+
+    Examples
+    --------
+    >>> z = np.repeat(np.eye(3), 20, axis=0) + np.random.default_rng(0).normal(0, 0.1, (60, 3))
+    >>> balance_evidence(z, 3, n_repeats=1, random_state=0).smallest_group.to_list()
+    [20, 20, 20]
+    """
+    rng, z = check_random_state(random_state), np.asarray(z)
+    n = len(z)
+    if not 2 <= n_clusters < n * 2 // 3:
+        raise ValueError(f"n_clusters={n_clusters}: 2 <= n_clusters < {n * 2 // 3} is needed")
+    z = normalize(leading_components(z, random_state=rng.randint(MAX_SEED)))
+    parts = [np.sort(rng.choice(n, n * 2 // 3, replace=False)) for _ in range(2 * n_repeats)]
+    places = []
+    for part in (slice(None), *parts):
+        spectra = walk_spectrum(neighbour_graph(z[part], n_neighbors), n_clusters, random_state=rng)
+        n_steps = walk_length(spectra, n_clusters)
+        places.append(spectral_embedding(spectra, n_clusters, n_steps=n_steps))
+    neighbours, rows = nearest(z, n_neighbors)[0], []
+    for balance in ("relaxed", "none", "uniform"):
+        groups, *found = _group_each(places, n_clusters, balance, rng)
+        sizes = np.bincount(groups, minlength=n_clusters)
+        scores = agreement(groups, neighbours), _stability_of_parts(found, parts, n)
+        rows.append((balance, np.exp(entropy(sizes)), sizes.min(), *scores))
+    columns = ["balance", "effective_groups", "smallest_group", "agreement", "stability"]
+    table = pd.DataFrame(rows, columns=columns).set_index("balance")
+    table["mean_rank"] = table[["agreement", "stability"]].rank(ascending=False).mean(axis=1)
+    return table.sort_values("mean_rank", kind="stable")
+
+
+def _group_each(
+    places: Sequence[np.ndarray], k: int, balance: str, rng: np.random.RandomState
+) -> list[np.ndarray]:
+    """Find k groups in each of several embeddings."""
+    return [
+        balanced_kmeans(place, k, balance, random_state=rng.randint(MAX_SEED)) for place in places
+    ]
+
+
+def _stability_of_parts(found: Sequence[np.ndarray], parts: Sequence[np.ndarray], n: int) -> float:
+    """Mean stability of the groups of two parts of n images, for each pair of parts."""
+    runs = np.full((len(parts), n), NOT_GROUPED)
+    for run, part, groups in zip(runs, parts, found, strict=True):
+        run[part] = groups
+    return np.mean([stability(pair) for pair in zip(runs[::2], runs[1::2], strict=True)])

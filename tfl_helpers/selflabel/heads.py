@@ -1,0 +1,112 @@
+"""Heads: models from features to groups, and how one is put behind a backbone."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from sklearn.preprocessing import normalize
+
+from tfl_helpers.backbones import input_size
+
+REMEMBERED = 5_000  # images that vote; more are drawn at random
+SHARPNESS = 20  # of the vote: cosines are multiplied by it, so that the nearest images count most
+GREY = (0.2989, 0.587, 0.114)  # shares of red, green and blue in brightness
+
+
+def attach(backbone: keras.Model, *head: keras.layers.Layer, name: str) -> keras.Model:
+    """Put layers or models behind a backbone: one network for raw images.
+
+    It shares its weights with the backbone. Of plain Keras layers alone: ``model.save("x.keras")``
+    loads anywhere, without this package.
+
+    Examples
+    --------
+    >>> pixels = keras.layers.GlobalAveragePooling2D()
+    >>> backbone = keras.Sequential([keras.Input((None, None, 1)), pixels])
+    >>> attach(backbone, keras.layers.Dense(2), name="two_groups").output_shape
+    (None, 2)
+    """
+    image = keras.Input(backbone.input_shape[1:], name="image")
+    x = backbone(image, training=False)
+    for layer in head:
+        x = layer(x)
+    return keras.Model(image, x, name=name)
+
+
+def classifier(
+    backbone: keras.Model, z: np.ndarray, p: np.ndarray, *, seed: int = 0
+) -> keras.Model:
+    """Put a trained linear head on a frozen backbone that says what a clustering found.
+
+    Parameters
+    ----------
+    backbone : keras.Model
+        From `backbones.load`, with a size.
+    z, p : np.ndarray, shape (n, d) and (n, k)
+        Its features of the images that were clustered; their probabilities of the groups.
+    seed : int
+        Draws batches.
+
+    Returns
+    -------
+    keras.Model
+        RGB images (b, h, w, 3), 0..255, any size, to probabilities (b, k). Large images are shrunk
+        with an antialiasing filter, as by `datasets.read_image`. To save as with `attach`.
+    """
+    if len(z) != len(p) or not len(z):
+        raise ValueError(f"{len(z):,} features, but probabilities of {len(p):,} images")
+    head = linear_head(z, p, seed=seed)
+    image = keras.Input((None, None, 3), name="image")
+    x = keras.layers.Resizing(*input_size(backbone), antialias=True, name="shrink")(image)
+    if backbone.input_shape[-1] == 1:
+        grey = keras.layers.Conv2D(1, 1, use_bias=False, trainable=False, name="grey")
+        grey.build((None, None, None, 3))
+        grey.set_weights([np.reshape(GREY, (1, 1, 3, 1))])
+        x = grey(x)
+    return keras.Model(image, head(backbone(x, training=False)), name="sorted")
+
+
+def linear_head(
+    z: np.ndarray, p: np.ndarray, rows: np.ndarray | slice = slice(None), *, seed: int
+) -> keras.Model:
+    """Train a head with straight borders on some rows of features (n, d) and probabilities (n, k).
+
+    It takes features to probabilities.
+    """
+    groups = keras.layers.Dense(p.shape[1], "softmax", kernel_initializer="zeros", name="groups")
+    head = keras.Sequential([*_centred(z), groups], name="head")
+    if p.shape[1] > 1:
+        head.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy")
+        pairs = tf.data.Dataset.from_tensor_slices((z[rows], p[rows]))
+        epochs = int(np.clip(20_000 // len(pairs), 5, 50))  # few images are shown more often
+        head.fit(
+            pairs.shuffle(len(pairs), seed).batch(128), epochs=epochs, shuffle=False, verbose=0
+        )
+    return head
+
+
+def vote_head(z: np.ndarray, p: np.ndarray, *, seed: int) -> keras.Model:
+    """Let images vote, with features (n, d) and probabilities (n, k); nothing is trained.
+
+    A linear head cannot copy groups whose border is bent; this one gives new images the groups of
+    those nearest by angle. Angles are seen from the mean, as training may move all features far to
+    one side.
+    """
+    some = np.random.default_rng(seed).permutation(len(z))[:REMEMBERED]
+    direction = [*_centred(z), keras.layers.UnitNormalization(name="direction")]
+    remembered = keras.layers.Dense(len(some), "softmax", use_bias=False, name="remembered")
+    groups = keras.layers.Dense(p.shape[1], use_bias=False, name="groups")
+    head = keras.Sequential([*direction, remembered, groups], name="head")
+    remembered.set_weights([SHARPNESS * keras.Sequential(direction)(z[some]).numpy().T])
+    groups.set_weights([p[some]])
+    return head
+
+
+def _centred(z: np.ndarray) -> list[keras.layers.Layer]:
+    """Make the first layers of a head: features scaled to length one, then centred."""
+    unit = normalize(z)
+    spread = np.full(z.shape[1], unit.var(axis=0).mean())  # one number: angles stay as they are
+    return [
+        keras.Input(z.shape[1:], name="features"),
+        keras.layers.UnitNormalization(name="unit"),
+        keras.layers.Normalization(mean=unit.mean(axis=0), variance=spread, name="centre"),
+    ]

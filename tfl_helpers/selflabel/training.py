@@ -1,0 +1,62 @@
+"""What a round learns, and the copies of a backbone that are trained and compared."""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfl_helpers import backbones
+
+
+@dataclass
+class Round:
+    """What a round is about to learn; `on_round` of `self_label` may change it."""
+
+    number: int  # from 1
+    labels: np.ndarray  # int (n,): group of each image
+    chosen: np.ndarray  # bool (n,): the images to train on
+
+
+def frozen_copy(
+    backbone: keras.Model, from_layer: str | None
+) -> tuple[keras.Model, keras.Model, str]:
+    """Copy a backbone: the copy, its reference model, and the layer that training starts at.
+
+    The reference model gives the first activation from the layer half-way on, averaged over all
+    places; there training starts if no layer is given.
+    """
+    body = keras.models.clone_model(backbone)
+    body.set_weights(backbone.get_weights())
+    body.trainable = False
+    network = backbones.network(body)
+    later = network.layers[len(network.layers) // 2 :]
+    backbones.layer_output(network, from_layer or later[0].name)  # an unknown layer is an error
+    kinds = keras.layers.ReLU | keras.layers.Activation
+    active = next((layer for layer in later if isinstance(layer, kinds)), later[0])
+    x = keras.Model(network.inputs, active.output)(backbones.prepared(body))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return body, keras.Model(body.inputs, x, name="reference"), from_layer or later[0].name
+
+
+def make_student(
+    teacher: keras.Model,
+    from_layer: str,
+    learning_rate: float,
+    strategy: tf.distribute.Strategy | None,
+) -> keras.Model:
+    """Copy a teacher (see `attach`), on all devices, with the end of its backbone trainable."""
+    if strategy is None:
+        many = len(tf.config.list_logical_devices("GPU")) > 1
+        strategy = tf.distribute.MirroredStrategy() if many else tf.distribute.get_strategy()
+    with strategy.scope():
+        student = keras.models.clone_model(teacher)
+        student.set_weights(teacher.get_weights())
+        backbones.unfreeze(student.layers[1], from_layer)
+        # Adam's first steps are of full length in every weight: warmed up, else they undo much.
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, 1, alpha=1.0, warmup_target=learning_rate, warmup_steps=64
+        )
+        adam = keras.optimizers.AdamW(rate, weight_decay=1e-4, use_ema=True, ema_momentum=0.98)
+        student.compile(adam, keras.losses.CategoricalCrossentropy(label_smoothing=0.1))
+    return student

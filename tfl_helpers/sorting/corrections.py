@@ -1,0 +1,164 @@
+"""What a person says about the groups: corrections from the page, and examples with names."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tfl_helpers.sorting.table import a_few, checked, read_cells, read_table
+
+MOST_FITTED, SAMPLED = 20_000, 10_000  # images that are learned from, and components found in
+JOINING, MOST_TURNS = 8, 8  # images that join one of a new group; turns of learning
+TRUST = 30  # times that an image counts of which a person said where it belongs
+
+
+def read_corrections(path: str | Path, before: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Read what was corrected in the page, or by hand in groups.csv, and check it.
+
+    Returns a table as `read_table` does. Its `corrected` says what a person decided: this image was
+    "moved" into its group or "confirmed" in it; or its whole group was "renamed", or joined to
+    another. With the table `before`, a group that was edited by hand is recognised, and files that
+    are not in it, or lost their group, are a ValueError.
+    """
+    table = read_table(path)
+    if before is None:
+        return table
+    old = checked(before).set_index("file")["group"]
+    unknown = table["file"][~table["file"].isin(old.index)]
+    if len(unknown):
+        raise ValueError(
+            f"{path} holds files that are not in the table it should correct: {a_few(unknown)}. "
+            "Give the corrections of this folder"
+        )
+    was = table["file"].map(old)
+    lost = table["file"][(was != "") & (table["group"] == "")]
+    if len(lost):
+        raise ValueError(f"{path}: files without a group: {a_few(lost)}. Name one for each")
+    by_hand = (table["corrected"] == "") & (table["group"] != was)
+    # A group of which every image got the same new name was renamed, not moved one by one
+    together = table.groupby(was)["group"].transform("nunique") == 1
+    table.loc[by_hand, "corrected"] = np.where(together[by_hand], "renamed", "moved")
+    return table
+
+
+def read_examples(path: str | Path, names: Collection[str]) -> dict[str, str]:
+    """Read what some files of a folder show, from the columns file and name of a CSV file."""
+    try:
+        read = read_cells(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if not {"file", "name"} <= set(read.columns):
+        raise ValueError(f"{path} needs the columns file and name; it has {', '.join(read)}")
+    unknown = sorted(set(read["file"]) - set(names))
+    if unknown:
+        raise ValueError(
+            f"{path}: {len(unknown)} files are not in the folder, such as {unknown[0]!r}; give "
+            "paths within the folder, with forward slashes"
+        )
+    read = read[read["name"] != ""]
+    twice = read["file"][read["file"].duplicated()]
+    if len(twice):
+        raise ValueError(f"{path}: {twice.iloc[0]!r} is there twice")
+    return dict(zip(read["file"], read["name"], strict=True))
+
+
+def names_from_examples(
+    table: pd.DataFrame, examples: Mapping[str, str], taken: Collection[str] = ()
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Name groups by the vote of examples, and estimate how far the groups can be trusted.
+
+    Of a table with `file` and `group`, only "group 1" and the like get a name, and none of `taken`.
+    Returned with the new names are the number of `examples`; how many are `right`: in a group that
+    the others name alike; and their share, `accuracy`, with Wilson's 95 % range, `low` to `high`.
+    """
+    from scipy.stats import binomtest
+
+    inside = table[table["file"].isin(examples.keys()) & (table["group"] != "")]
+    shown = list(zip(inside["group"], inside["file"].map(examples), strict=True))
+    votes: dict[str, Counter] = {}
+    for group, name in shown:
+        votes.setdefault(group, Counter())[name] += 1
+
+    def winner(counts: Counter) -> str:
+        return min(counts, key=lambda name: (-counts[name], name), default="")
+
+    names: dict[str, str] = {}
+    for group in sorted(votes, key=lambda group: -votes[group].total()):
+        names[group] = _free(winner(votes[group]), names.values())
+    numbered = {g: n for g, n in names.items() if re.fullmatch(r"group \d+", g) and n not in taken}
+    if not shown:
+        return numbered, {"examples": 0}
+    right = sum(winner(votes[group] - Counter([name])) == name for group, name in shown)
+    low, high = binomtest(right, len(shown)).proportion_ci(method="wilson")
+    share = {"accuracy": right / len(shown), "low": low, "high": high}
+    share = {key: round(float(value), 3) for key, value in share.items()}
+    return numbered, {"examples": len(shown), "right": right, **share}
+
+
+def propagate_corrections(
+    z: np.ndarray, groups: Sequence[Any], corrected: np.ndarray, *, seed: int = 0
+) -> tuple[list, np.ndarray]:
+    """Let all images follow those that a person has put right.
+
+    A linear classifier learns the groups, says them anew, learns these, and so on until they stay.
+    An image of which a person said where it belongs counts thirty times and stays there. The images
+    nearest to those of a group that a person has just begun join it at first.
+
+    Parameters
+    ----------
+    z, corrected : np.ndarray, (n, d) and bool (n,)
+        Features, and of which images a person said where they belong.
+    groups : sequence of n str or None
+        Group of each image as corrected, None for a new image.
+    seed : int
+        Draws the images to learn from, where there are more than 20,000.
+
+    Returns
+    -------
+    names, p : list, np.ndarray (n, len(names))
+        Of the groups, and their probabilities.
+
+    References
+    ----------
+    Self-training as in Nigam et al. (2000), Text classification from labeled and unlabeled
+    documents using EM. What it does for images that nobody corrected: docs/results/sorting.json.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import normalize
+
+    from tfl_helpers.clustering import leading_components
+
+    codes, names = pd.factorize(np.array(groups, object), sort=True)
+    if len(names) == 1:
+        return list(names), np.ones((len(z), 1))
+    rows = normalize(leading_components(z, random_state=seed, sample=SAMPLED))
+    said, free = codes[corrected], np.flatnonzero(~corrected)
+    for group in set(said) - set(codes[free]):
+        for row in rows[corrected][said == group]:
+            codes[free[np.argsort(-(rows[free] @ row))[:JOINING]]] = group
+    order = np.random.default_rng(seed).permutation(len(z))
+    order = order[np.argsort(~corrected[order], kind="stable")]  # corrected ones in any case
+    some = order[codes[order] >= 0][:MOST_FITTED]
+    for _ in range(MOST_TURNS):  # scikit-learn's SelfTrainingClassifier takes no label back
+        linear = LogisticRegression(C=10, max_iter=500)
+        linear.fit(rows[some], codes[some], np.where(corrected[some], TRUST, 1))
+        p = np.zeros((len(z), len(names)))  # a group may have lost its last image
+        p[:, linear.classes_] = linear.predict_proba(rows)
+        p[corrected] = said[:, None] == np.arange(len(names))
+        before, codes = codes, p.argmax(1)
+        if np.mean(before[some] != codes[some]) < 0.001:
+            break
+    return list(names), p
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """Add a number to a name that is taken."""
+    number, given = 1, name
+    while given in taken:
+        number += 1
+        given = f"{name} {number}"
+    return given

@@ -1,0 +1,157 @@
+"""Find groups: how many, which image is in which and how surely, and what they are called."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tfl_helpers.sorting.corrections import MOST_FITTED, propagate_corrections
+from tfl_helpers.sorting.store import Store
+
+SURE = 2 / 3  # share of votes below which an image is unsure, as in NeighbourClustering
+AT_ONCE = 10_000  # rows that are predicted at a time: a copy of all would cost much memory
+FEW = 20  # images: no number of groups can be guessed below
+MOST_GUESSED, MOST_GROUPS = 3_000, 20  # images and groups that the number is guessed with
+NEARLY = 0.15  # of the numbers tried: a number so many ranks below the best is nearly as good
+
+
+def _neighbours(n_groups: int, seed: int) -> Any:
+    from tfl_helpers.clustering import NeighbourClustering
+
+    return NeighbourClustering(n_groups, random_state=seed)
+
+
+# To add a clusterer, add a line: any that scikit-learn's conventions fit will do, see `cluster`.
+CLUSTERERS: dict[str, Callable[[int, int], Any]] = {"neighbours": _neighbours}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run was asked for, see `sort_folder`."""
+
+    backbone: str
+    groups: int | str | None
+    clusterer: str
+    seed: int
+    arrange: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Groups of the images that were used."""
+
+    z: np.ndarray  # float32 (n, d), rows of length one
+    p: np.ndarray  # (n, k) probabilities
+    unsure: np.ndarray  # bool (n,)
+    names: list[str]  # of the k groups, in the order of the columns of p
+    suggestion: dict[str, int] | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Number of each image's group (n,)."""
+        return self.p.argmax(1)
+
+    def typical(self) -> np.ndarray:
+        """How near each image is to the middle of its group (n,); the unsure come last."""
+        result = np.zeros(len(self.z))
+        for group in np.unique(self.labels):
+            inside = self.z[self.labels == group]
+            centre = inside.mean(0)
+            result[self.labels == group] = inside @ centre / np.linalg.norm(centre).clip(1e-9)
+        return np.where(self.unsure, result - 2, result)
+
+
+def find_groups(store: Store, used: list[str], settings: Settings) -> Groups:
+    """Find groups of images, or let those follow that a person has corrected."""
+    from sklearn.preprocessing import normalize
+
+    if not used:
+        return Groups(np.zeros((0, 1), "float32"), np.zeros((0, 1)), np.zeros(0, bool), [])
+    z = normalize(store.features(settings.backbone, used), copy=False)
+    k, seed, suggestion = settings.groups, settings.seed, store.fact("suggestion")
+    earlier, said = store.earlier(), store.corrections()
+    before = [earlier.get(name) for name in used]
+    if store.fact("corrected"):
+        corrected = np.array([name in said for name in used])
+        names, p = propagate_corrections(z, before, corrected, seed=seed)
+        return Groups(z, p, p.max(1) < SURE, names, suggestion)
+    k = k or store.fact("groups") or "auto"
+    if k == "auto":
+        suggestion = suggest_number(z, seed)
+        k = suggestion["k"]
+    if k > len(z):
+        raise ValueError(f"{k} groups are wanted of {len(z):,} images that can be used")
+    fitted, p, unsure = cluster(CLUSTERERS[settings.clusterer](k, seed), z, seed)
+    steady = getattr(fitted, "stability_", None)
+    scores = {} if steady is None else {"stability": round(steady, 3)}
+    return Groups(z, p, unsure, kept_names(p, before), suggestion, scores)
+
+
+def cluster(clusterer: Any, z: np.ndarray, seed: int = 0) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Fit a clusterer to features (n, d), and ask it for all that it can say of them.
+
+    It needs `fit` and `labels_`, of which -1 is none. Without `predict_proba` the 15 nearest images
+    vote; without `unsure` that is less than 2/3 of the votes, or a label of -1. Of more than 20,000
+    images it learns from so many, drawn by `seed`.
+    Returned are the clusterer, probabilities (n, k), large groups first, and bool (n,) for unsure.
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    some = np.sort(np.random.default_rng(seed).permutation(len(z))[:MOST_FITTED])
+    labels = clusterer.fit(z[some]).labels_
+    inside = labels >= 0 if (labels >= 0).any() else labels == -1  # if there is none, all are one
+    votes = clusterer
+    if not hasattr(clusterer, "predict_proba"):
+        votes = KNeighborsClassifier(min(15, inside.sum())).fit(z[some][inside], labels[inside])
+
+    def in_parts(of: Callable) -> np.ndarray:
+        return np.concatenate([of(z[i : i + AT_ONCE]) for i in range(0, len(z), AT_ONCE)])
+
+    p = in_parts(votes.predict_proba)
+    if hasattr(clusterer, "unsure"):
+        unsure = in_parts(clusterer.unsure)
+    else:
+        unsure = p.max(1) < SURE
+        unsure[some[labels < 0]] = True
+    sizes = np.bincount(p.argmax(1), minlength=p.shape[1])
+    return clusterer, p[:, np.argsort(-sizes, kind="stable")], unsure
+
+
+def suggest_number(z: np.ndarray, seed: int) -> dict[str, int]:
+    """Guess the number of groups: {"k", "low", "high"}.
+
+    Numbers that are better than their neighbours, and nearly as good as the best, are plausible.
+    Two is passed over if there is another: the coarsest cut is nearly always steady, and two groups
+    that belong together are joined more easily than one is taken apart.
+    """
+    from tfl_helpers.selection import estimate_n_clusters
+
+    if len(z) < FEW:
+        return {"k": 1, "low": 1, "high": len(z)}
+    some = np.random.default_rng(seed).permutation(len(z))[:MOST_GUESSED]
+    most = min(MOST_GROUPS, len(some) // 5)
+    guess = estimate_n_clusters(z[np.sort(some)], 2, most, random_state=seed)
+    rank = guess.curves.set_index("k").rank().mean(axis=1)
+    beside = np.pad(rank, 1, constant_values=-np.inf)
+    peak = (rank > beside[:-2]) & (rank > beside[2:]) & (rank >= rank.max() - NEARLY * len(rank))
+    plausible = [*rank.index[peak], guess.suggestion]
+    best = max([k for k in plausible if k > 2] or plausible, key=lambda k: rank[k])
+    return {"k": int(best), "low": int(min(plausible)), "high": int(max(plausible))}
+
+
+def kept_names(p: np.ndarray, earlier: Sequence[str | None]) -> list[str]:
+    """Name groups as an earlier run did where they share most images, else by number."""
+    from tfl_helpers.clustering import match
+
+    labels, k = p.argmax(1), p.shape[1]
+    codes, known = pd.factorize(np.array(earlier, object))
+    shared = np.zeros((k, len(known)), int)
+    np.add.at(shared, (labels[codes >= 0], codes[codes >= 0]), 1)
+    free = (f"group {i}" for i in range(1, 2 * k + len(known) + 1) if f"group {i}" not in known)
+    return [
+        known[name] if name >= 0 and shared[group, name] else next(free)
+        for group, name in enumerate(match(shared, spare=-1))
+    ]

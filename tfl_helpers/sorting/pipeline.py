@@ -1,0 +1,280 @@
+"""From a folder of images that nobody labelled to groups, in the order of the recipe."""
+
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import tfl_helpers
+from tfl_helpers.datasets import cleaning, describe, list_files, progress_bar, write_whole
+from tfl_helpers.sorting.arrange import fill_folders
+from tfl_helpers.sorting.corrections import names_from_examples, read_corrections, read_examples
+from tfl_helpers.sorting.gallery import lay_out, write_gallery
+from tfl_helpers.sorting.grouping import CLUSTERERS, Groups, Settings, find_groups
+from tfl_helpers.sorting.model import write_model
+from tfl_helpers.sorting.reading import read_new
+from tfl_helpers.sorting.store import STORE, Store
+from tfl_helpers.sorting.table import read_table, write_table
+
+RESULTS = ("groups.csv", "gallery.html", "model.keras", "summary.json")
+LIBRARIES = ("tensorflow", "keras", "scikit-learn", "umap-learn", "numpy", "pillow")
+
+
+def sort_folder(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    groups: int | str | None = None,
+    backbone: str = "MobileNetV2",
+    size: int | None = None,
+    clusterer: str = "neighbours",
+    examples: str | Path | None = None,
+    corrections: str | Path | None = None,
+    arrange: str | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Sort a folder of unlabelled images into groups.
+
+    `out` gets groups.csv (see `write_table`), gallery.html (`write_gallery`), model.keras (RGB
+    images to probabilities; opens without this package), summary.json, and work.sqlite (what was
+    learned of each file; safe to delete, then computed anew). Each is replaced as a whole.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Images of any size and mode, flat or nested, among whatever else. It is never written to.
+    out : str or Path
+        A new folder, or that of an earlier run, which is brought up to date. Not inside `folder`.
+    groups : int or "auto", optional
+        Their number. By default as in an earlier run, else "auto": it is guessed, and the summary
+        says what else is plausible. Once corrected, the groups are those of the corrections.
+    backbone : str
+        See `backbones.names`: "MobileNetV2" for photos, "letters" for drawn characters.
+    size : int, optional
+        Height and width that the backbone sees; by default what suits it.
+    clusterer : str
+        A name in `CLUSTERERS`.
+    examples : str or Path, optional
+        A CSV file with columns file and name: what some images show. They do not change the
+        groups; they name them, and tell how far the groups can be trusted.
+    corrections : str or Path, optional
+        The CSV file exported by gallery.html. Its names and moves hold from now on: images that
+        you moved stay, images like them follow.
+    arrange : {"copy", "link"}, optional
+        Also fill `out`/sorted with a folder per group, of copies or of symbolic links.
+    seed : int
+        Of whatever is drawn at random.
+    progress : bool
+        Show progress bars.
+
+    Returns
+    -------
+    dict
+        As in summary.json: `settings`, `versions`, `counts`, `groups` (name to number of images, in
+        the order of the model's outputs), `suggestion` (k, low, high), `scores`, `estimate` (from
+        examples), `seconds`.
+
+    Raises
+    ------
+    NotADirectoryError, FileExistsError
+        `folder` is none, or `out` holds something that no earlier run made.
+    ValueError
+        The arguments do not fit the folder, or no image can be used: groups.csv then says why.
+    OSError
+        `out` cannot be written, or another run is writing it. What is there stays as it was.
+    """
+    folder, out = Path(folder).expanduser(), Path(out).expanduser()
+    names = list_files(folder)
+    settings = Settings(backbone, groups, clusterer, seed, arrange)
+    _check(folder, out, names, settings)
+    known = None if examples is None else read_examples(examples, names)
+    fixed = None if corrections is None else _read_corrections(out, corrections)
+    from tfl_helpers import backbones  # TensorFlow: only now, as it takes a while
+
+    start, usual, estimate = time.perf_counter(), describe("photos").backbone, None
+    size = size or (usual["size"] if backbone == usual["name"] else None)
+    network = backbones.load(backbone, size=size)
+    settings = replace(settings, backbone=network.name)
+    with Store.opened(out) as store:
+        if fixed is not None:
+            store.correct(fixed)
+        rows = read_new(store, folder, names, network, progress)
+        state = _state(settings, known, names, rows)
+        if fixed is None and _is_up_to_date(out, store, settings, state):
+            return json.loads((out / "summary.json").read_text(encoding="utf-8"))
+        read = time.perf_counter()
+        with progress_bar(progress, total=4, unit="step") as steps:
+            _next(steps, "looking for copies")
+            looked = cleaning.report(names, rows)
+            used = looked["file"][looked["keep"]].tolist()
+            _next(steps, "finding groups")
+            found = find_groups(store, used, settings)
+            table = _results(looked, used, found, store)
+            if known is not None:
+                given, estimate = names_from_examples(table, known, found.names)
+                found = replace(found, names=[given.get(name, name) for name in found.names])
+                table = table.assign(group=[given.get(name, name) for name in table["group"]])
+            _next(steps, "drawing the page")
+            write_table(table, out / "groups.csv")
+            shown = table[table["group"] != ""]
+            write_gallery(
+                out / "gallery.html",
+                table,
+                store.pictures(shown["file"]),
+                lay_out(found.z, shown["place"], seed),
+                typical=found.typical()[shown["place"]],
+                title=folder.resolve().name,
+                progress=progress,
+            )
+            _next(steps, "training the model")
+            if used:
+                write_model(out / "model.keras", network, found, seed)
+        if arrange is not None:
+            fill_folders(folder, out / "sorted", table, arrange, progress)
+        seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
+        about = {"folder": str(folder.resolve()), "settings": asdict(settings)}
+        summary = about | _summary(table, found, seconds) | {"estimate": estimate}
+        with write_whole(out / "summary.json") as part:
+            part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        if used:
+            store.keep(shown, groups=len(found.names), suggestion=found.suggestion, state=state)
+    if used:
+        return summary
+    raise ValueError(
+        f"none of the {len(names):,} files in {folder} is an image that can be used: see "
+        f"{out / 'groups.csv'} for the reason of each"
+    )
+
+
+def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
+    """Say in a few lines what `sort_folder` did, from what it returned and its results' folder."""
+    counts, guess, estimate = (summary[key] for key in ("counts", "suggestion", "estimate"))
+    lines = [
+        f"{counts['files']:,} files: {counts['sorted']:,} sorted into {len(summary['groups'])} "
+        f"groups, {counts['unsure']:,} of them unsure; {counts['duplicates']:,} duplicates; "
+        f"{counts['left out']:,} could not be used",
+        "groups: " + ", ".join(f"{name} ({n:,})" for name, n in summary["groups"].items()),
+    ]
+    if guess and guess["high"] > guess["low"]:
+        lines.append(
+            f"number of groups: {guess['k']} is the best guess, {guess['low']} to {guess['high']} "
+            "are plausible (--groups K)"
+        )
+    if estimate and estimate["examples"]:
+        lines.append(
+            f"your examples: {estimate['right']} of {estimate['examples']} are in a group that the "
+            f"others name alike; the true share lies between {estimate['low']:.0%} and "
+            f"{estimate['high']:.0%}, if they were picked at random"
+        )
+    return "\n".join([*lines, f"look at them: {Path(out) / 'gallery.html'}"])
+
+
+def _read_corrections(out: Path, path: str | Path) -> pd.DataFrame:
+    if not (out / "groups.csv").is_file():
+        raise ValueError(f"{out} holds no earlier result that {path} could correct")
+    return read_corrections(path, read_table(out / "groups.csv"))
+
+
+def _check(folder: Path, out: Path, names: list[str], settings: Settings) -> None:
+    """Refuse what cannot work before anything is written."""
+    inside, outside = folder.resolve(), out.resolve()
+    if outside == inside or inside in outside.parents:
+        raise ValueError(
+            f"{out} lies in the folder to be sorted, which is only read: choose a place outside"
+        )
+    if outside in inside.parents:
+        raise ValueError(f"{folder} lies in {out}: choose a new folder for the results")
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"{out} is a file: choose a new folder for the results")
+    if out.is_dir() and any(out.iterdir()) and not (out / STORE).exists():
+        raise FileExistsError(
+            f"{out} holds files that no earlier run made: choose a new or an empty folder"
+        )
+    if not names:
+        raise ValueError(f"{folder} holds no file: check the path")
+    k = settings.groups
+    if k not in (None, "auto") and (type(k) is not int or k < 1):
+        raise ValueError(f"groups is a whole number from 1, or 'auto', not {k!r}")
+    if settings.arrange not in (None, "copy", "link"):
+        raise ValueError(f"arrange is 'copy', 'link' or None, not {settings.arrange!r}")
+    if settings.clusterer not in CLUSTERERS:
+        known = ", ".join(CLUSTERERS)
+        raise ValueError(f"no clusterer is called {settings.clusterer!r}; there are {known}")
+
+
+def _state(settings: Settings, known: Any, names: list[str], rows: list[dict]) -> str:
+    """Sum up what a result hangs on; the same again, nothing is to be done."""
+    hangs_on = (tfl_helpers.__version__, settings.backbone, settings.clusterer, settings.seed)
+    files = [(name, *row["stat"]) for name, row in zip(names, rows, strict=True)]
+    content = json.dumps([hangs_on, known, files], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _is_up_to_date(out: Path, store: Store, settings: Settings, state: str) -> bool:
+    asked_anew = settings.groups not in (None, store.fact("groups")) or settings.arrange
+    whole = all((out / name).is_file() for name in RESULTS)
+    return whole and not asked_anew and state == store.fact("state")
+
+
+def _next(steps: Any, what: str) -> None:
+    steps.set_description(what)
+    steps.update()
+
+
+def _results(looked: pd.DataFrame, used: list[str], found: Groups, store: Store) -> pd.DataFrame:
+    """Make the table of files, with `place`: the row of `found` that each goes by, -1 for none.
+
+    A duplicate goes where the first of its kind went, an image that a person moved where they said.
+    """
+    first = looked["duplicate_of"].where(looked["duplicate_of"] != "", looked["file"])
+    place = pd.Index(used, dtype=object).get_indexer(first)  # -1 takes what is appended below
+    group = np.append(np.array(found.names, object)[found.labels], "")[place]
+    unsure = np.append(found.unsure, False)[place]
+    said, earlier = store.corrections(), store.earlier()
+    corrected = [said.get(file, "") for file in looked["file"]]
+    for row, file in enumerate(looked["file"]):
+        if file in said and place[row] >= 0:
+            group[row], unsure[row] = earlier[file], False
+    twice = {cleaning.PROBLEMS["duplicate"], cleaning.PROBLEMS["near-duplicate"], ""}
+    problems = ["; ".join(w for w in t.split("; ") if w not in twice) for t in looked["detail"]]
+    columns = {
+        "file": looked["file"],
+        "group": pd.Series(group, dtype=object),
+        "confidence": np.append(found.p.max(1).round(3), np.nan)[place],
+        "unsure": unsure,
+        "duplicate_of": looked["duplicate_of"],
+        "problem": pd.Series(problems, dtype=object),
+        "corrected": pd.Series(corrected, dtype=object),
+        "place": place,
+    }
+    return pd.DataFrame(columns)
+
+
+def _summary(table: pd.DataFrame, found: Groups, seconds: dict[str, float]) -> dict[str, Any]:
+    sizes = table["group"].value_counts()
+    return {
+        "finished": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "versions": {"tfl_helpers": tfl_helpers.__version__, "python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "counts": {
+            "files": len(table),
+            "sorted": int((table["group"] != "").sum()),
+            "unsure": int(table["unsure"].sum()),
+            "duplicates": int((table["duplicate_of"] != "").sum()),
+            "left out": int((table["group"] == "").sum()),
+        },
+        "groups": {name: int(sizes.get(name, 0)) for name in found.names},
+        "suggestion": found.suggestion,
+        "scores": found.scores,
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+    }

@@ -1,0 +1,168 @@
+"""What earlier runs learned of each file of a folder, in one SQLite file beside the results."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+STORE = "work.sqlite"
+TABLES = (
+    "files (name BLOB PRIMARY KEY, size INTEGER, changed INTEGER, about TEXT,"
+    " digest BLOB, hash BLOB, small BLOB, picture BLOB)",
+    "features (name BLOB, backbone TEXT, z BLOB, PRIMARY KEY (name, backbone))",
+    "sorted (name BLOB PRIMARY KEY, grouped TEXT, corrected TEXT DEFAULT '')",
+    "facts (key TEXT PRIMARY KEY, value TEXT)",
+)
+ABOUT = ("codes", "notes", "bytes", "mode", "width", "height")  # of a file, as text
+
+
+@dataclass(eq=False)
+class FileRead:
+    """What was learned of one file; no pixels where it cannot be used."""
+
+    name: str
+    stat: tuple[int, int]  # size and time of change
+    row: dict[str, Any]  # from `cleaning.inspect_file`
+    pixels: np.ndarray | None = None  # uint8 (h, w, 3), as the backbone takes it
+    picture: bytes | None = None  # from `gallery.thumbnail`
+    z: np.ndarray | None = None  # features (d,)
+
+
+class Store:
+    """All that is known of each file. What one call writes is there as a whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self._base = sqlite3.connect(path, timeout=0)
+        # Locked until it is closed: two runs at once would undo each other's results.
+        self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
+        with self._base:
+            self._base.execute("BEGIN EXCLUSIVE")
+            for table in TABLES:
+                self._base.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+
+    @classmethod
+    @contextmanager
+    def opened(cls, out: Path) -> Iterator["Store"]:
+        """Make the folder and open its store; what a killed run left unfinished is cleared away."""
+        out.mkdir(parents=True, exist_ok=True)
+        store = None
+        try:
+            store = cls(out / STORE)
+            for part in out.glob("*.part*"):
+                part.unlink()
+            yield store
+        except sqlite3.Error as error:
+            why = str(error)
+            if "locked" in why:
+                why = "another run is using it: wait for its end, or choose another folder"
+            elif "not a database" in why:
+                why = f"{STORE} is damaged: delete it, and all is computed anew"
+            raise OSError(f"{out}: {why}") from error
+        finally:
+            if store is not None:
+                store._base.close()
+
+    def known(self, backbone: str) -> dict[str, tuple[int, int]]:
+        """Size and time of change of the files of which nothing is left to be computed."""
+        query = (
+            "SELECT name, size, changed FROM files WHERE size >= 0 AND (picture IS NULL OR"
+            " name IN (SELECT name FROM features WHERE backbone = ?))"
+        )
+        return {
+            os.fsdecode(name): tuple(stat) for name, *stat in self._base.execute(query, (backbone,))
+        }
+
+    def save(self, backbone: str, files: Iterable[FileRead]) -> None:
+        """Save what was learned of some files; what was known of them before goes."""
+        changed = (
+            "DELETE FROM features WHERE name = ?1 AND NOT EXISTS"
+            " (SELECT 1 FROM files WHERE name = ?1 AND size = ?2 AND changed = ?3)"
+        )
+        with self._base as base:
+            for file in files:
+                name, row = os.fsencode(file.name), file.row
+                base.execute(changed, (name, *file.stat))
+                about = json.dumps({key: row[key] for key in ABOUT if key in row})
+                blobs = [row.get("digest"), None, None, file.picture]
+                if "hash" in row:
+                    blobs[1:3] = np.packbits(row["hash"]).tobytes(), row["thumbnail"].tobytes()
+                values = (name, *file.stat, about, *blobs)
+                base.execute(f"INSERT OR REPLACE INTO files VALUES ({'?, ' * 7}?)", values)
+                if file.z is not None:
+                    values = (name, backbone, file.z.astype("float16").tobytes())
+                    base.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", values)
+
+    def rows(self) -> dict[str, dict]:
+        """Give what `cleaning.inspect_file` said of each file, and its `stat`."""
+        rows = {}
+        query = "SELECT name, size, changed, about, digest, hash, small FROM files"
+        for name, *stat, about, digest, bits, small in self._base.execute(query):
+            rows[os.fsdecode(name)] = row = {"stat": stat, **json.loads(about)}
+            if digest is not None:
+                row["digest"] = digest
+            if bits is not None:
+                row["hash"] = np.unpackbits(np.frombuffer(bits, "uint8")).astype(bool)
+                row["thumbnail"] = np.frombuffer(small, "uint8").reshape(3, 256)
+        return rows
+
+    def features(self, backbone: str, names: Sequence[str]) -> np.ndarray:
+        """Features of some images, one at least: float32 (n, d)."""
+        query, result = "SELECT z FROM features WHERE backbone = ? AND name = ?", None
+        for i, name in enumerate(names):
+            (z,) = self._base.execute(query, (backbone, os.fsencode(name))).fetchone()
+            if result is None:
+                result = np.empty((len(names), len(z) // 2), "float32")
+            result[i] = np.frombuffer(z, "float16")
+        return result
+
+    def pictures(self, names: Iterable[str]) -> list[bytes]:
+        """Thumbnails of some images, as `gallery.thumbnail` made them."""
+        query = "SELECT picture FROM files WHERE name = ?"
+        return [self._base.execute(query, (os.fsencode(n),)).fetchone()[0] for n in names]
+
+    def fact(self, name: str) -> Any:
+        """Give what an earlier run kept under a name, or None."""
+        found = self._base.execute("SELECT value FROM facts WHERE key = ?", (name,)).fetchone()
+        return None if found is None else json.loads(found[0])
+
+    def keep(self, table: pd.DataFrame | None = None, **facts: Any) -> None:
+        """Remember the group of each image in a table, and facts, for the next run."""
+        place = (
+            "INSERT INTO sorted (name, grouped) VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET grouped = excluded.grouped"
+        )
+        with self._base as base:
+            if table is not None:
+                base.executemany(
+                    place, zip(map(os.fsencode, table["file"]), table["group"], strict=True)
+                )
+            values = [(key, json.dumps(value)) for key, value in facts.items()]
+            base.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", values)
+
+    def correct(self, table: pd.DataFrame) -> None:
+        """Take over the groups of a corrected table; what a person said of an image stays."""
+        table = table[table["group"] != ""]
+        marks = table["corrected"].where(table["corrected"].isin(("moved", "confirmed")), "")
+        values = zip(map(os.fsencode, table["file"]), table["group"], marks, strict=True)
+        with self._base as base:
+            base.executemany("INSERT OR REPLACE INTO sorted VALUES (?, ?, ?)", values)
+        # New names alone leave the groups as they are: they are found again and keep their names.
+        if self.corrections() or table["group"].nunique() != self.fact("groups"):
+            self.keep(corrected=True)
+
+    def earlier(self) -> dict[str, str]:
+        """Group of each image in the earlier run, or as corrected since."""
+        found = self._base.execute("SELECT name, grouped FROM sorted")
+        return {os.fsdecode(name): group for name, group in found}
+
+    def corrections(self) -> dict[str, str]:
+        """Give what a person said: file to "moved" or "confirmed"."""
+        found = self._base.execute("SELECT name, corrected FROM sorted WHERE corrected != ''")
+        return {os.fsdecode(name): mark for name, mark in found}
