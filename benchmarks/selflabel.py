@@ -21,8 +21,8 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
-import pandas as pd
 import layers
+import pandas as pd
 import scoreboard
 from methods import peak_mb
 from sklearn.base import clone

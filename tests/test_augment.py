@@ -77,7 +77,7 @@ def test_training_batches_go_around_the_chosen_images_in_new_orders():
     np.testing.assert_allclose(drawn[0][0] / 255, drawn[0][1])
     changed = [
         np.concatenate([x for x, _ in training_batches(model, images, targets, chosen, **about)])
-        for about["change"] in ("digits", "characters", "photos")
+        for about["change"] in ("digits", "characters", "clothes")
     ]
     np.testing.assert_array_equal(changed[0], changed[1])
     assert np.abs(changed[0] - seen).mean() > 1 and np.abs(changed[0] - changed[2]).mean() > 1
@@ -85,6 +85,6 @@ def test_training_batches_go_around_the_chosen_images_in_new_orders():
 
 def test_training_batches_have_the_size_that_a_backbone_sees(letters):
     images = np.zeros((3, 40, 30, 3), "uint8")
-    about = {"change": "photos", "seed": (0,), "steps": 1, "batch_size": 2}
+    about = {"change": "characters", "seed": (0,), "steps": 1, "batch_size": 2}
     ((x, y),) = training_batches(letters, images, np.eye(3), np.arange(3), **about)
     assert x.shape == (2, 24, 24, 1) and y.shape == (2, 3) and y.dtype == "float32"

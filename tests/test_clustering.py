@@ -6,9 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
+from sklearn.preprocessing import normalize
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from tfl_helpers import clustering, evaluation, features
@@ -57,9 +59,8 @@ def test_labels_shuffled_or_absent_change_nothing(digit_features):
     for other in fits[1:]:
         np.testing.assert_array_equal(fits[0].labels_, other.labels_)
         np.testing.assert_array_equal(fits[0].predict(b), other.predict(b))
-    for name in clustering.__all__:
-        if inspect.isfunction(part := getattr(clustering, name)):
-            assert not {"y", "answers", "labels"} & set(inspect.signature(part).parameters), name
+    for name, part in inspect.getmembers(clustering, inspect.isfunction):
+        assert not {"y", "answers", "labels"} & set(inspect.signature(part).parameters), name
 
 
 def test_a_seed_fixes_everything():
@@ -121,7 +122,7 @@ def test_the_graph_is_symmetric_and_joins_what_belongs_together():
     assert graph.diagonal().max() == 0
     rows, columns = graph.nonzero()
     assert np.mean(member[rows] == member[columns]) > 0.95
-    place = clustering.spectral_embedding(graph, 3, random_state=0)
+    place = clustering.spectral_embedding(clustering.spectrum(graph, 3, random_state=0))
     np.testing.assert_allclose(np.linalg.norm(place, axis=1), 1)
     found = KMeans(3, n_init=10, random_state=0).fit_predict(place)
     assert adjusted_rand_score(member, found) > 0.95
@@ -130,9 +131,9 @@ def test_the_graph_is_symmetric_and_joins_what_belongs_together():
 def test_a_walk_forgets_vectors_that_separate_nothing():
     z, member = clouds((100, 20, 20))  # with many vectors, k-means would cut the large group
     graph = clustering.neighbour_graph(z, 10)
-    found = []
+    spectrum, found = clustering.walk_spectrum(graph, 5, random_state=0), []
     for n_steps in (0, 10):
-        place = clustering.spectral_embedding(graph, 5, n_steps=n_steps, random_state=0)
+        place = clustering.spectral_embedding(spectrum, n_steps=n_steps)
         groups = clustering.balanced_kmeans(place, 3, "none", random_state=0)
         found.append(adjusted_rand_score(member, groups))
     assert found[1] > 0.95 > found[0]
@@ -142,34 +143,35 @@ def test_the_walk_length_leaves_as_many_directions_as_groups():
     graph = clustering.neighbour_graph(np.random.default_rng(0).normal(size=(240, 8)), 10)
     steps = [clustering.walk_length(graph, k, random_state=0) for k in (2, 4, 8)]
     assert steps[0] > steps[1] > steps[2] > 0
-    place = clustering.spectral_embedding(graph, 4, n_steps=steps[1], random_state=0)
-    assert place.shape == (240, 12)
+    spectrum = clustering.walk_spectrum(graph, 4, random_state=0)
+    assert clustering.walk_length(spectrum, 4) == steps[1]
+    assert clustering.spectral_embedding(spectrum, n_steps=steps[1]).shape == (240, 12)
     apart = clustering.neighbour_graph(clouds((60, 60, 60))[0], 5)
     assert clustering.walk_length(apart, 1) == 1000  # parts nobody walks between
 
 
-def test_a_spectrum_stands_for_its_graph_and_neighbours_for_their_features():
+def test_neighbours_that_were_found_stand_for_their_features():
     z = np.random.default_rng(0).normal(size=(240, 8))
-    graph = clustering.neighbour_graph(z, 10)
     given = clustering.neighbour_graph(clustering.nearest(z, 20), 10)
-    assert abs(graph - given).max() == 0
-    spectrum = clustering.walk_spectrum(graph, 4, random_state=0)
-    n_steps = clustering.walk_length(graph, 4, random_state=0)
-    assert clustering.walk_length(spectrum, 4) == n_steps
-    for steps, found in ((None, clustering.spectrum(graph, 4, random_state=0)), (3, spectrum)):
-        places = clustering.spectral_embedding(graph, 4, n_steps=steps, random_state=0)
-        np.testing.assert_array_equal(
-            places, clustering.spectral_embedding(found, 4, n_steps=steps)
-        )
+    assert abs(clustering.neighbour_graph(z, 10) - given).max() == 0
+
+
+def test_an_embedding_of_few_components_takes_the_leading_eigenvectors():
+    vectors = np.random.default_rng(0).normal(size=(6, 4))
+    spectrum = clustering.Spectrum(np.array([1, 0.5, 0.2, -0.1]), vectors)
+    place = clustering.spectral_embedding(spectrum, 2)
+    np.testing.assert_array_equal(place, normalize(vectors[:, :2]))
+    place = clustering.spectral_embedding(spectrum, n_steps=3)
+    np.testing.assert_allclose(place, normalize(vectors * [1, 0.125, 0.008, 0]))
 
 
 def test_leading_components_of_a_sample_are_those_of_all():
-    z = np.random.default_rng(0).normal(scale=(9, 3, 1, 0.1), size=(300, 4)) + (0, 0, 0, 50)
+    z = np.random.default_rng(0).normal((0, 0, 0, 50), (9, 3, 1, 0.1), (300, 4))
     of_all, of_some = (
-        clustering.leading_components(z, 3, random_state=0, sample=n) for n in (None, 250)
+        clustering.leading_components(z, random_state=0, sample=n) for n in (None, 250)
     )
-    assert of_all.shape == of_some.shape == (300, 3)
-    for one, other in zip(of_all.T, of_some.T, strict=True):
+    assert of_all.shape == of_some.shape == (300, 4)
+    for one, other in zip(of_all.T[:3], of_some.T[:3], strict=True):
         assert abs(np.corrcoef(one, other)[0, 1]) > 0.99
     few = clustering.leading_components(z[:4], random_state=0, sample=2)
     assert few.shape == (4, 2)
@@ -205,10 +207,11 @@ def test_unsure_is_what_lies_between_or_nowhere():
 @pytest.mark.parametrize("n", [3, 10, 500])
 def test_sinkhorn_keeps_its_sums(n):
     scores = np.random.default_rng(n).normal(scale=30, size=(n, 3))
-    plan = clustering.sinkhorn(scores)
+    plan, bonus = clustering.sinkhorn(scores)
+    np.testing.assert_allclose(plan, softmax(scores + bonus, axis=1))
     np.testing.assert_allclose(plan.sum(1), 1)
     np.testing.assert_allclose(plan.sum(0), n / 3, rtol=0.01)
-    far = clustering.sinkhorn(np.array([[-1e5, 0.0], [-2e5, 0.0]]))
+    far, _ = clustering.sinkhorn(np.array([[-1e5, 0.0], [-2e5, 0.0]]))
     assert np.isfinite(far).all()
 
 
@@ -230,7 +233,7 @@ def test_a_handful_that_all_graphs_agree_on_is_no_group(monkeypatch):
 
 def test_sinkhorn_between_free_and_uniform():
     scores = np.tile([3.0, 0.0], (100, 1)) + RNG.normal(size=(100, 2))
-    sizes = [clustering.sinkhorn(scores, b).sum(0)[0] for b in ("none", "relaxed", "uniform")]
+    sizes = [clustering.sinkhorn(scores, b)[0].sum(0)[0] for b in ("none", "relaxed", "uniform")]
     assert sizes[0] > sizes[1] + 1 > sizes[2] + 2
     np.testing.assert_allclose(sizes[2], 50, rtol=0.01)
     with pytest.raises(ValueError, match="no balance is called 'all'"):

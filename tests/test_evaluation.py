@@ -78,14 +78,6 @@ def test_fewer_groups_than_classes():
     assert evaluation.Pairing(answers, groups).mapping == {0: 0, 1: 2}
 
 
-def test_a_class_missing_from_train_keeps_the_pairing_one_to_one():
-    groups, answers = [0, 0, 1, 2], [0, 0, 1, 1]
-    assert sorted(evaluation.Pairing(answers, groups).mapping.values()) == [0, 1, 1]
-    assert sorted(evaluation.Pairing(answers, groups, n_classes=3).mapping.values()) == [0, 1, 2]
-    with pytest.raises(ValueError, match="n_classes=1"):
-        evaluation.Pairing(answers, groups, n_classes=1)
-
-
 def test_the_pairing_comes_from_train_and_is_counted_on_test():
     # Train says group 0 is class 0. On test the two are swapped, so the honest accuracy is 1/4,
     # while pairing on test itself would say 3/4.

@@ -99,6 +99,7 @@ def test_area_average_keeps_the_ink(tool):
     np.testing.assert_allclose(matrix.sum(0), 24 / 64, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_short_training_learns_and_writes_loadable_weights(tool, tmp_path, monkeypatch):
     monkeypatch.setattr(tool, "FONTS", tool.FONTS[:1])
     monkeypatch.setattr(tool, "ORIENTATIONS", tool.ORIENTATIONS[:1])

@@ -168,27 +168,25 @@ Z = np.random.default_rng(0).normal(size=(20, 3))
 
 
 @pytest.mark.parametrize(
-    ("spaces", "methods", "options", "message"),
+    ("spaces", "methods", "seeds", "message"),
     [
-        ({}, {"random": Random()}, {}, "one or more"),
-        ({"a": Z, "b": Z[:9]}, {"random": Random()}, {}, "same images"),
-        ({"a": np.where(Z > 1, np.nan, Z)}, {"random": Random()}, {}, "'a'.*without NaN"),
-        ({"a": Z[:, 0]}, {"random": Random()}, {}, "images, features"),
-        ({"a": Z}, {}, {}, "a method or more"),
-        ({"a": Z}, {"random": Random()}, {"seeds": [1, 1]}, "different seeds"),
-        ({"a": Z}, {"random": Random()}, {"share": 0}, "above 0"),
+        ({}, {"random": Random()}, [1, 2], "one or more"),
+        ({"a": Z, "b": Z[:9]}, {"random": Random()}, [1, 2], "same images"),
+        ({"a": np.where(Z > 1, np.nan, Z)}, {"random": Random()}, [1, 2], "'a'.*without NaN"),
+        ({"a": Z[:, 0]}, {"random": Random()}, [1, 2], "images, features"),
+        ({"a": Z}, {}, [1, 2], "a method or more"),
+        ({"a": Z}, {"random": Random()}, [1, 1], "different seeds"),
     ],
 )
-def test_search_says_what_is_wrong(spaces, methods, options, message):
+def test_search_says_what_is_wrong(spaces, methods, seeds, message):
     with pytest.raises(ValueError, match=message):
-        selection.search(spaces, methods, **options)
+        selection.search(spaces, methods, seeds=seeds)
 
 
 def test_no_answer_can_enter():
     """Nothing in the module takes answers or opens them, and sealed ones are refused."""
-    for name in selection.__all__:
-        if inspect.isfunction(function := getattr(selection, name)):
-            assert not [p for p in inspect.signature(function).parameters if "answer" in p], name
+    for name, function in inspect.getmembers(selection, inspect.isfunction):
+        assert not [p for p in inspect.signature(function).parameters if "answer" in p], name
     folder = Path(selection.__file__).parent
     source = "".join(path.read_text("utf8") for path in folder.glob("*.py"))
     assert re.findall(r"from tfl_helpers\.evaluation (.*)", source) == ["import check_collapse"]

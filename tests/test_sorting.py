@@ -29,6 +29,7 @@ from sklearn.preprocessing import normalize
 from tfl_helpers import __main__ as command
 from tfl_helpers import datasets, evaluation, sorting
 from tfl_helpers.datasets import cleaning
+from tfl_helpers.lessons.samples import make_messy_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs files as Linux has them")
@@ -52,7 +53,7 @@ def sorted_digits(digit_files, tmp_path_factory):
 
 @pytest.fixture
 def messy(tmp_path):
-    planted = cleaning.make_messy_folder(tmp_path / "messy")
+    planted = make_messy_folder(tmp_path / "messy")
     return tmp_path / "messy", planted
 
 
@@ -144,6 +145,7 @@ def test_large_photos_are_shrunk_in_the_model_as_they_were_when_sorted(sorted_di
     assert one.argmax() == other.argmax() and np.abs(one - other).max() < 0.05
 
 
+@pytest.mark.slow
 def test_answers_in_folder_names_change_nothing(digit_files, sorted_digits, tmp_path):
     """The same images in one folder per true class, or under misleading names."""
     folder, answers = digit_files
@@ -334,7 +336,7 @@ def test_what_a_clusterer_leaves_in_no_group_is_unsure():
     z, codes = three_heaps(noise=12)
     fitted, p, unsure = sorting.cluster(HDBSCAN(min_cluster_size=5, copy=True), z)
     assert p.shape == (72, 3) and (p[:60].argmax(1) == 2 - codes).all()
-    assert (fitted.labels_ == -1).sum() > 6 and unsure[fitted.labels_ == -1].all()
+    assert (fitted.labels_ == -1).sum() > 3 and unsure[fitted.labels_ == -1].all()
     assert not unsure[:60].any()
     _, p, unsure = sorting.cluster(HDBSCAN(min_cluster_size=70, copy=True), z)
     assert p.shape == (72, 1) and unsure.all()  # no group at all
@@ -421,6 +423,7 @@ NAMES = [
     "naïve Bäume 图.png",
     "two\nlines.png",
     "x" * 246 + ".png",
+    "all after a dot. " + "y" * 235,
     "<img src=x onerror=alert(1)>.png",
     "'quotes\".png",
     "<!--<script>alert(1)<.png",
@@ -747,6 +750,7 @@ def spoiled(kind, chance):
     return bytes(data[: chance.randrange(len(data) // 2, len(data) + 1)])
 
 
+@pytest.mark.slow
 @LINUX
 @settings(
     max_examples=8,

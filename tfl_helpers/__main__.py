@@ -89,8 +89,7 @@ def _prefetch(options: argparse.Namespace) -> int:
         usual = [datasets.describe(profile).backbone.get("size") for profile in PHOTO_PROFILES]
         sizes = [int(size)] if size else dict.fromkeys(filter(None, [backbones.PHOTO_SIZE, *usual]))
         for one in sizes:
-            for file in backbones.copy_to_bundle(name, keras, size=one):
-                print(f"{name} at {one}: {file}")
+            print(f"{name} at {one}: {backbones.copy_to_bundle(name, keras, size=one)}")
     print("\nTo use this bundle, without a network, set these before you start Jupyter:")
     print(f"  TFL_DATA_DIR={data.resolve()}\n  KERAS_HOME={keras.resolve()}")
     return 0

@@ -185,6 +185,3 @@ def training_batches(
     options = tf.data.Options()  # one machine: nothing to share out between several
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return pairs.with_options(options)
-
-
-augment = augmenter  # transition

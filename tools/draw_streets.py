@@ -115,17 +115,20 @@ class Pen:
         self.map.paste(kept[1])
 
     def box(self, left, top, right, bottom, colour, round_=0.0) -> None:
+        """Draw an upright box, its corners rounded by a share of its smaller side."""
         xy = (min(left, right), min(top, bottom), max(left, right), max(top, bottom))
         radius = round_ * min(xy[2] - xy[0], xy[3] - xy[1])
         self._draw.rounded_rectangle(xy, radius, fill=_ink(colour))
         self._mark.rounded_rectangle(xy, radius, fill=self.person)
 
     def oval(self, x, y, wide, tall, colour) -> None:
+        """Draw an oval around its middle."""
         xy = (x - wide / 2, y - tall / 2, x + wide / 2, y + tall / 2)
         self._draw.ellipse(xy, fill=_ink(colour))
         self._mark.ellipse(xy, fill=self.person)
 
     def shape(self, points, colour) -> None:
+        """Draw a polygon."""
         points = [tuple(map(float, point)) for point in points]
         self._draw.polygon(points, fill=_ink(colour))
         self._mark.polygon(points, fill=self.person)

@@ -89,7 +89,7 @@ def places() -> dict[str, dict[str, list[str]]]:
 def page() -> str:
     """Text of the page."""
     found, rows, rest = places(), [], []
-    for name in sorted(public_names(), key=str.lower):
+    for name in sorted(public_names(), key=lambda name: (name.lower(), name)):
         if name in found:
             used = found[name].items()
             where = [f"[{number}]: {', '.join(dict.fromkeys(inside))}" for number, inside in used]

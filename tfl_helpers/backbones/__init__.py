@@ -36,14 +36,3 @@ __all__ = [
     "suggested",
     "unfreeze",
 ]
-
-# transition
-cut, layers = from_layer, inner_layers
-
-
-def __getattr__(name):
-    if name == "define_model":
-        from tfl_helpers.lessons.article import define_model
-
-        return define_model
-    raise AttributeError(name)

@@ -10,46 +10,29 @@ from scipy.sparse.linalg import eigsh
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 
+N_COMPONENTS = 64  # more bring noise and cost time
 MOST_STEPS = 1000.0  # of a random walk
 ROWS_AT_A_TIME = 10_000  # a scaled copy of all features would cost much memory
 
 
 def leading_components(
-    z: np.ndarray,
-    n_components: int = 64,
-    *,
-    random_state: int | None = None,
-    sample: int | None = None,
+    z: np.ndarray, *, random_state: int | None = None, sample: int | None = None
 ) -> np.ndarray:
-    """Project rows, scaled to length one, onto their leading principal components.
+    """Project rows (n, d), scaled to length one, onto their first 64 principal components.
 
-    Parameters
-    ----------
-    z : np.ndarray, shape (n, d)
-        Features.
-    n_components : int
-        How many are kept, at most n and d. More bring noise and cost time.
-    random_state : int, optional
-        Seeds the solver and draws the sample.
-    sample : int, optional
-        Find the components in this many rows only.
-
-    Returns
-    -------
-    np.ndarray
-        float (n, n_components).
+    With `sample` the components are found in so many rows only, drawn at random.
     """
     n = len(z) if sample is None else min(sample, len(z))
-    pca = PCA(min(n_components, n, z.shape[1]), random_state=random_state)
+    pca = PCA(min(N_COMPONENTS, n, z.shape[1]), random_state=random_state)
     with np.errstate(invalid="ignore", divide="ignore"):  # all rows alike: no variance to share
         if sample is None:
             return pca.fit_transform(normalize(z))
         rows = np.random.default_rng(random_state).permutation(len(z))[:n]
         pca.fit(normalize(z[np.sort(rows)]))
-    parts = [z[start : start + ROWS_AT_A_TIME] for start in range(0, len(z), ROWS_AT_A_TIME)]
-    return np.concatenate([pca.transform(normalize(part)) for part in parts])
+    batches = gen_batches(len(z), ROWS_AT_A_TIME)
+    return np.concatenate([pca.transform(normalize(z[batch])) for batch in batches])
 
 
 def nearest(z: ArrayLike, n_neighbors: int = 15) -> tuple[np.ndarray, np.ndarray]:
@@ -131,10 +114,7 @@ class Spectrum(NamedTuple):
 
 
 def spectrum(graph: sp.csr_matrix, n_components: int, *, random_state: Any = None) -> Spectrum:
-    """Compute leading eigenvectors of D^-1/2 W D^-1/2, with W the graph and D its degrees.
-
-    `walk_length` and `spectral_embedding` take the result in place of the graph.
-    """
+    """Compute leading eigenvectors of D^-1/2 W D^-1/2, with W the graph and D its degrees."""
     n = graph.shape[0]
     root = sp.diags(1 / np.sqrt(np.maximum(np.asarray(graph.sum(1)).ravel(), 1e-12)))
     scaled = root @ graph @ root
@@ -147,24 +127,28 @@ def spectrum(graph: sp.csr_matrix, n_components: int, *, random_state: Any = Non
     return Spectrum(values[order], vectors[:, order])
 
 
-def walk_spectrum(graph: sp.csr_matrix, n_components: int, *, random_state: Any = None) -> Spectrum:
-    """Compute the `spectrum` for walks: three times as many eigenvectors, eight at least."""
-    return spectrum(graph, max(3 * n_components, 8), random_state=random_state)
+def walk_spectrum(graph: sp.csr_matrix, n_clusters: int, *, random_state: Any = None) -> Spectrum:
+    """Compute the `spectrum` for walks: three eigenvectors for each group, eight at least."""
+    return spectrum(graph, max(3 * n_clusters, 8), random_state=random_state)
 
 
 def walk_length(
-    graph: sp.csr_matrix | Spectrum, n_components: int, *, random_state: Any = None
+    graph: sp.csr_matrix | Spectrum, n_clusters: int, *, random_state: Any = None
 ) -> float:
-    """Compute how long a random walk must be until it knows only `n_components` directions.
+    """Compute how long a random walk must be until about `n_clusters` directions are left.
 
     A walk of t steps multiplies each eigenvector by its eigenvalue to the power t. The effective
     number of directions, (sum of w)^2 / sum of w^2 with w the squares of these factors (the inverse
-    of Simpson's index), falls with t until it is `n_components`.
+    of Simpson's index), falls with t.
 
     Parameters
     ----------
-    graph, n_components, random_state
-        As in `spectral_embedding`.
+    graph : scipy.sparse.csr_matrix or Spectrum
+        From `neighbour_graph`, or its `walk_spectrum`.
+    n_clusters : int
+        Number of groups that are looked for.
+    random_state : int, RandomState or None
+        Starts the eigenvalue solver.
 
     Returns
     -------
@@ -177,11 +161,11 @@ def walk_length(
     2.25
     """
     if not isinstance(graph, Spectrum):
-        graph = walk_spectrum(graph, n_components, random_state=random_state)
+        graph = walk_spectrum(graph, n_clusters, random_state=random_state)
 
     def surplus(n_steps: float) -> float:
         weights = graph.values.clip(0) ** (2 * n_steps)
-        return weights.sum() ** 2 / (weights**2).sum() - n_components
+        return weights.sum() ** 2 / (weights**2).sum() - n_clusters
 
     if surplus(0) <= 0:
         return 0.0
@@ -189,44 +173,12 @@ def walk_length(
 
 
 def spectral_embedding(
-    graph: sp.csr_matrix | Spectrum,
-    n_components: int,
-    *,
-    n_steps: float | None = None,
-    random_state: Any = None,
+    spectrum: Spectrum, n_components: int | None = None, *, n_steps: float = 0
 ) -> np.ndarray:
-    """Place the rows of a graph so that those well connected point the same way.
+    """Place the rows of a graph, at length one, so that those well connected point the same way.
 
-    Parameters
-    ----------
-    graph : scipy.sparse.csr_matrix or Spectrum
-        From `neighbour_graph`, or its `spectrum` (for walks its `walk_spectrum`).
-    n_components : int
-        How many directions; the number of groups that are looked for.
-    n_steps : float, optional
-        None: the leading `n_components` eigenvectors. A number: those of `walk_spectrum`, each
-        multiplied by its eigenvalue so many times, as a random walk of that length does.
-    random_state : int, RandomState or None
-        Starts the eigenvalue solver.
-
-    Returns
-    -------
-    np.ndarray
-        float64 (n, n_components) or (n, 3 * n_components), rows of length one.
-
-    References
-    ----------
-    Ng, Jordan and Weiss (2001), On spectral clustering; Coifman and Lafon (2006), Diffusion maps.
-
-    Examples
-    --------
-    >>> graph = neighbour_graph(np.repeat(np.eye(2), 3, axis=0), 2)
-    >>> spectral_embedding(graph, 2).shape
-    (6, 2)
+    Takes the leading eigenvectors (all by default; Ng, Jordan and Weiss 2001), each times its
+    eigenvalue to the power `n_steps`: a random walk of that length (Coifman and Lafon 2006).
     """
-    if not isinstance(graph, Spectrum):
-        compute = spectrum if n_steps is None else walk_spectrum
-        graph = compute(graph, n_components, random_state=random_state)
-    if n_steps is None:
-        return normalize(graph.vectors[:, :n_components])
-    return normalize(graph.vectors * graph.values.clip(0) ** n_steps)
+    values, vectors = spectrum.values[:n_components], spectrum.vectors[:, :n_components]
+    return normalize(vectors * values.clip(0) ** n_steps)

@@ -36,34 +36,29 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
     3. Place the rows by where random walks on each graph lead, so long that about `n_clusters`
        directions are left, or up to three times longer (`walk_length`, `spectral_embedding`).
     4. Find groups there (`balanced_kmeans`), by the walks on which the graphs agree best.
-    5. Let the three labelings vote (`consensus`).
-    6. A new image takes the weighted vote of its nearest training images.
+    5. Let the three labelings vote (`consensus`). A new image takes the weighted vote of its
+       nearest training images.
 
     Parameters
     ----------
-    n_clusters : int
-        Number of groups.
+    n_clusters, n_components : int
+        Number of groups; principal components that are kept.
     n_neighbors : int
         Neighbours in the vote and, times `WIDTHS`, in the graphs.
-    n_components : int
-        Principal components that are kept.
     balance : {"relaxed", "uniform", "none"}
-        As in `sinkhorn`; `selection.balance_evidence` compares them.
+        All groups drawn to equal size, equally large, or as they come: see
+        `selection.balance_evidence`.
     random_state : int, RandomState or None
         An int makes every fit the same.
 
     Attributes
     ----------
-    labels_ : np.ndarray
-        int (n,): group of each training row.
-    votes_ : np.ndarray
-        float64 (n, n_clusters): share of the labelings that put a row into each group.
+    labels_, votes_ : np.ndarray
+        int (n,): group of each training row; float64 (n, n_clusters): votes for each group.
     stability_ : float
-        Mean adjusted Rand index of two labelings: 1 where all agree.
-    n_steps_ : list of float
-        Length of the walk on each graph.
-    far_ : float
-        Mean distance from its neighbours above which a row is far from everything.
+        Of the labelings, 1 where all agree.
+    n_steps_, far_ : list of float, float
+        Length of the walk on each graph; mean distance from the neighbours that counts as far.
 
     Examples
     --------
@@ -97,8 +92,7 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         self._check_settings(len(X))
         rng, unit = check_random_state(self.random_state), normalize(X)
-        n_components = min(self.n_components, *X.shape)
-        self._pca = PCA(n_components, random_state=rng.randint(MAX_SEED))
+        self._pca = PCA(min(self.n_components, *X.shape), random_state=rng.randint(MAX_SEED))
         with np.errstate(invalid="ignore", divide="ignore"):  # all rows alike: no variance to share
             rows = normalize(self._pca.fit_transform(unit))
         self._search = NearestNeighbors(n_neighbors=min(self.n_neighbors, len(X))).fit(rows)
@@ -157,7 +151,7 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
             steps = [stretch * length for length in lengths]
             labelings = []
             for spectrum, n_steps in zip(spectra, steps, strict=True):
-                places = spectral_embedding(spectrum, k, n_steps=n_steps)
+                places = spectral_embedding(spectrum, n_steps=n_steps)
                 seed = rng.randint(MAX_SEED)
                 labelings.append(balanced_kmeans(places, k, self.balance, random_state=seed))
             smallest = min(np.bincount(groups, minlength=k).min() for groups in labelings)
@@ -175,10 +169,9 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         return self.predict_proba(X).argmax(axis=1)
 
     def unsure(self, X: ArrayLike, share: float = 2 / 3) -> np.ndarray:
-        """Say which rows of X lie between groups or belong nowhere: bool (n,).
+        """Say which rows of X lie between groups (less than `share` of the vote) or far from all.
 
-        Either no group has `share` of the votes of their nearest training rows, or these are on
-        average farther away than `far_`. Something new that looks like a group is not noticed.
+        Returns bool (n,). Something new that looks like a group is not noticed.
         """
         distances, neighbours = self._near(X)
         votes = self._vote(distances, neighbours).max(axis=1)

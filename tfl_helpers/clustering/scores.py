@@ -11,35 +11,16 @@ NOT_GROUPED = -1  # an image that a run did not see
 
 
 def neighbour_agreement(groups: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
-    """Compute the share of each image's neighbours (int (n, m), from `nearest`) in its group.
-
-    Examples
-    --------
-    >>> neighbour_agreement(np.array([0, 0, 1]), np.array([[1, 2], [0, 0], [0, 1]]))
-    array([0.5, 1. , 0. ])
-    """
+    """Compute the share of each image's neighbours, int (n, m), in its group: float (n,)."""
     return (groups[neighbours] == groups[:, None]).mean(axis=1)
 
 
 def agreement(groups: ArrayLike, neighbours: np.ndarray) -> float:
-    """Compute the share of neighbours in the same group, corrected for chance.
+    """Compute the share of neighbours, int (n, m), in the same group, corrected for chance.
 
-    Parameters
-    ----------
-    groups : array of int, shape (n,)
-        Group of each image; pairs with -1 (not grouped) do not count.
-    neighbours : np.ndarray, int (n, m)
-        From `nearest`.
-
-    Returns
-    -------
-    float
-        (p - c) / (1 - c), with p the share and c the chance that two random images share a group:
-        1 where neighbours always do, 0 with random groups or one for all.
-
-    References
-    ----------
-    Cohen (1960), A coefficient of agreement for nominal scales.
+    (p - c) / (1 - c), with p the share and c the chance that two random images share a group: 1
+    where neighbours always do, 0 with random groups or one for all. As Cohen's kappa (1960); pairs
+    with -1 (not grouped) do not count.
 
     Examples
     --------
@@ -62,22 +43,10 @@ def agreement(groups: ArrayLike, neighbours: np.ndarray) -> float:
 
 
 def stability(runs: Sequence[ArrayLike]) -> float:
-    """Compute how much several runs agree, whatever they call their groups.
+    """Compute the mean adjusted Rand index of every two runs, int (n,) with -1 for images not seen.
 
-    Parameters
-    ----------
-    runs : sequence of int arrays, each (n,)
-        Groups of the same images, -1 where a run did not see an image.
-
-    Returns
-    -------
-    float
-        Mean adjusted Rand index of all pairs of runs, over the images that both saw. A pair in
-        which a run has a single group counts 0: that comes out every time and says nothing.
-
-    References
-    ----------
-    von Luxburg (2010), Clustering stability.
+    Two runs of which one has a single group count 0: that comes out every time and says nothing.
+    See von Luxburg (2010), Clustering stability.
 
     Examples
     --------

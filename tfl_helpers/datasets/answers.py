@@ -11,15 +11,7 @@ class SealedError(RuntimeError):
 
 
 class SealedAnswers:
-    """Class numbers that nobody can read but `tfl_helpers.evaluation`.
-
-    Their length is known. Converting, indexing, iterating, comparing, copying and pickling raise
-    `SealedError`, so that they cannot reach a `fit` by accident.
-
-    Parameters
-    ----------
-    values : iterable of int
-        One per image, or a row per person of a scene.
+    """Class numbers, one per image, of which only their length is known; a look raises SealedError.
 
     Examples
     --------
@@ -49,6 +41,7 @@ class SealedAnswers:
             "on purpose, for teaching, call evaluation.unseal"
         )
 
+    # converting, indexing, iterating, copying and pickling; comparing; computing
     __array__ = __getitem__ = __iter__ = __contains__ = __reduce_ex__ = __getstate__ = _refuse
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse  # type: ignore[assignment]
     __add__ = __radd__ = __sub__ = __rsub__ = __int__ = __float__ = __index__ = _refuse

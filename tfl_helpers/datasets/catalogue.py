@@ -1,7 +1,6 @@
 """Every set of images that has a name: its classes, where it is from, and what suits it.
 
-A new set is one more entry in catalogue.toml. It is then found in a bundle; with downloads also in
-the Keras cache and on the network.
+A new set is one more entry in catalogue.toml.
 """
 
 import tomllib
@@ -12,29 +11,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class DataSet:
-    """One description per set of images.
+    """One description per set of images."""
 
-    Parameters
-    ----------
-    name : str
-        As `load` takes it.
-    class_names : tuple of str
-        Name of each class number; empty where unknown.
-    backbone : dict
-        Arguments of `backbones.load` that suit it; a size is one number or (height, width).
-    changes : {"characters", "clothes", "photos"}
-        What may change about its images, see `augment.augmenter`.
-    layout : {"built-in", "npz", "idx", "cifar", "penn-fudan", ""}
-        How its downloads are read; "built-in" needs none, "" is found in a bundle only.
-    downloads : tuple of dict
-        Of each file its path in the Keras cache (`file`), `url` and `digest` (MD5 or SHA-256).
-    """
-
-    name: str
-    class_names: tuple[str, ...] = ()
+    name: str  # as `load` takes it
+    class_names: tuple[str, ...] = ()  # of each class number; empty where unknown
+    # Arguments of `backbones.load` that suit it; a size is one number or (height, width).
     backbone: dict[str, Any] = field(default_factory=lambda: {"name": "MobileNetV2", "size": 160})
-    changes: str = "photos"
-    layout: str = ""
+    changes: str = "photos"  # what may change, see `augment.augmenter`: or "characters", "clothes"
+    layout: str = ""  # how downloads are read: "npz", "idx", "cifar", ...; "built-in" needs none
+    # Of each its path in the Keras cache (`file`), `url` and `digest` (MD5 or SHA-256).
     downloads: tuple[dict[str, str], ...] = ()
 
 

@@ -1,19 +1,19 @@
-"""What is wrong with a set of images: a report with a reason per file, and nothing is touched.
+"""What is wrong with a set of images: a report with a reason per file.
 
-Files are only read, never deleted, moved or changed, and one bad file never stops the rest.
-`inspect` writes the report, `datasets.load(..., exclude=...)` follows its advice.
+Files are only read, and one bad file never stops the rest. `inspect` writes the report,
+`datasets.load(..., exclude=...)` follows its advice.
 """
 
 import hashlib
 import math
-import stat
+import os
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import imagehash
-import joblib
 import numpy as np
 import pandas as pd
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -23,7 +23,6 @@ from tfl_helpers.datasets.files import progress_bar
 from tfl_helpers.datasets.images import (
     SUFFIXES,
     FolderImages,
-    ImageReadError,
     ImageSet,
     check_images,
     list_files,
@@ -50,8 +49,6 @@ PROBLEMS = {
     "rotated": "stored turned or mirrored (EXIF): it is put upright",
 }
 LEAVE_OUT = list(PROBLEMS)[:9]
-MIN_SIDE = 8  # pixels: the digits of scikit-learn are as small as this
-PLAIN = 4  # of 255 levels: a thumbnail that varies no more than this is blank
 # Pillow only recognises these, or hands them to another program.
 NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 STARTS = b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*", b"RIFF"
@@ -63,10 +60,8 @@ def _orientation(image: Image.Image) -> int:
     return exif.get(ExifTags.Base.Orientation, 1)
 
 
-# One check per problem that a header shows, before a pixel is decoded; the others are not asked
-# about what is huge.
+# One check per problem that a header shows, before a pixel is decoded.
 _CHECKS: dict[str, Callable[[Image.Image], bool]] = {
-    "huge": lambda image: image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf),
     # the second picture in a phone's MPO is a preview or a depth map
     "animated": lambda image: getattr(image, "is_animated", False) and image.format != "MPO",
     "alpha": lambda image: image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info,
@@ -74,7 +69,7 @@ _CHECKS: dict[str, Callable[[Image.Image], bool]] = {
     "16-bit": lambda image: image.mode.startswith(("I", "F")),
     "cmyk": lambda image: image.mode == "CMYK",
     "rotated": lambda image: _orientation(image) in range(2, 9),
-    "tiny": lambda image: min(image.size) < MIN_SIDE,
+    "tiny": lambda image: min(image.size) < 8,  # the digits of scikit-learn are as small as this
 }
 
 
@@ -86,41 +81,28 @@ def inspect(
 ) -> pd.DataFrame:
     """Look for everything that may be wrong with a set of images.
 
-    Duplicates have the same bytes (arrays: the same pixels). Near-duplicates are copies that were
-    saved again, resized or made a little brighter; mirrored, turned, strongly cropped or
-    black-and-white copies are not found. Of several the first stays.
+    Near-duplicates are copies that were saved again, resized or made a little brighter; mirrored,
+    turned, strongly cropped or black-and-white copies are not found. Of several the first stays.
 
     Parameters
     ----------
     images : str, Path, FolderImages, ImageSet or array
-        A folder, where every file counts whatever its suffix (see `list_files`); or images already
-        loaded; or uint8 (n, h, w, 1 or 3).
+        A folder, where every file counts whatever its suffix; or uint8 (n, h, w, 1 or 3).
     near_duplicate_distance : int
-        Bits, of 64, in which the perceptual hashes of two near-duplicates may differ. Larger finds
-        more, at most 31; 0 finds only equal hashes. Every pair is confirmed on its thumbnails.
+        Of the 64 bits of a perceptual hash, how many may differ between two near-duplicates: 0..31.
+        Every pair is confirmed on its thumbnails.
     progress : bool
         Show a progress bar where it takes longer than a second.
 
     Returns
     -------
     pd.DataFrame
-        One row per image: a folder's sorted by name, a set's in its own order. Columns:
-
-        - file: path within the folder with forward slashes, or the name or position in the set;
-        - width, height: pixels (Int64) of the upright image, as `datasets.read_image` returns it;
-        - mode: Pillow's, such as "RGB", "L", "P" (palette);
-        - bytes: size of the file, or of the array (Int64);
-        - problem: "" or some of `PROBLEMS`, joined by ", ";
-        - detail: the same in plain words;
-        - duplicate_of: the first file of its kind, or "";
-        - keep: False where leaving the file out is advised.
-
-    Raises
-    ------
-    NotADirectoryError
-        There is no such folder.
-    TypeError, ValueError
-        `images` is nothing of the above, or the distance is out of range.
+        One row per image: a folder's sorted by name, a set's in its own order. Columns: `file`
+        (path within the folder, or name or position in the set); `width`, `height` (pixels of the
+        upright image); `mode` (Pillow's, such as "RGB"); `bytes` (size of the file or array);
+        `problem` ("" or some of `PROBLEMS`, joined by ", "); `detail` (the same in plain words);
+        `duplicate_of` (the first file of its kind, or ""); `keep` (False where leaving the file
+        out is advised).
 
     References
     ----------
@@ -137,38 +119,19 @@ def inspect(
         raise ValueError(f"near_duplicate_distance is 0 to 31 bits, not {near_duplicate_distance}")
     names, inspect_one = _source(images)
     Image.init()  # before the threads start: which kinds of image Pillow knows
-    workers = min(joblib.cpu_count(), 8)  # more would hold more large images at once
-    with warnings.catch_warnings():  # what Pillow has to say stands in the report
-        warnings.simplefilter("ignore")
-        inspected = joblib.Parallel(workers, prefer="threads", return_as="generator")(
-            joblib.delayed(inspect_one)(i) for i in range(len(names))
-        )
-        about = {"desc": "looking", "total": len(names), "leave": False, "delay": 1}
+    workers = min(os.cpu_count() or 1, 8)  # more would hold more large images at once
+    about = {"desc": "looking", "total": len(names), "leave": False, "delay": 1}
+    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
+        warnings.simplefilter("ignore")  # what Pillow has to say stands in the report
+        inspected = pool.map(inspect_one, range(len(names)))
         rows = list(progress_bar(progress, inspected, **about))
-    return report(names, rows, near_duplicate_distance=near_duplicate_distance)
+    return report(names, rows, near_duplicate_distance)
 
 
 def report(
-    names: Sequence[str], rows: Sequence[dict[str, Any]], *, near_duplicate_distance: int = 6
+    names: Sequence[str], rows: Sequence[dict[str, Any]], near_duplicate_distance: int = 6
 ) -> pd.DataFrame:
-    """Put what `inspect_file` found in each file together, and find those that are there twice.
-
-    For those who keep the rows, and inspect new files only.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of the files; of two that show the same, the first stays.
-    rows : sequence of dict
-        From `inspect_file`; kept as they are.
-    near_duplicate_distance : int
-        As in `inspect`.
-
-    Returns
-    -------
-    pd.DataFrame
-        As from `inspect`.
-    """
+    """Put what `inspect_file` found in each file together, and find what is there twice."""
     codes, leave_out = [set(row["codes"]) for row in rows], set(LEAVE_OUT)
     copies = find_duplicates([row.get("digest") for row in rows])
     for i in copies:
@@ -180,33 +143,24 @@ def report(
         codes[fine[i]].add("near-duplicate")
         copies[fine[i]] = fine[first]
     problems = [[code for code in PROBLEMS if code in found] for found in codes]
-    details = [
-        [PROBLEMS[c] for c in p] + row["notes"] for p, row in zip(problems, rows, strict=True)
-    ]
+    meanings = [[PROBLEMS[code] for code in found] for found in problems]
     columns = {
         "file": names,
-        **{key: [row.get(key) for row in rows] for key in ("width", "height")},
+        "width": [row.get("width") for row in rows],
+        "height": [row.get("height") for row in rows],
         "mode": [row.get("mode", "") for row in rows],
         "bytes": [row.get("bytes") for row in rows],
         "problem": [", ".join(found) for found in problems],
-        "detail": ["; ".join(found) for found in details],
+        "detail": ["; ".join(meanings[i] + row["notes"]) for i, row in enumerate(rows)],
         "duplicate_of": [names[copies[i]] if i in copies else "" for i in range(len(rows))],
         "keep": [not found & leave_out for found in codes],
     }
-    # The rest is object: names of files need not be valid text.
-    dtypes = {"width": "Int64", "height": "Int64", "bytes": "Int64", "keep": bool}
-    return pd.DataFrame(
-        {key: pd.Series(column, dtype=dtypes.get(key, object)) for key, column in columns.items()}
-    )
+    table = pd.DataFrame(columns, dtype=object)  # names of files need not be valid text
+    return table.astype({"width": "Int64", "height": "Int64", "bytes": "Int64", "keep": bool})
 
 
 def inspect_file(path: str | Path) -> dict[str, Any]:
     """Look at one file: what is wrong with it, and what it is compared by.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file. It is only read.
 
     Returns
     -------
@@ -219,7 +173,7 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
     try:
         _inspect_file(Path(path), row)
     except Exception as error:  # whatever is in a file, it is a line of the report and no more
-        cause = error.__cause__ if isinstance(error, ImageReadError) else error
+        cause = error.__cause__ or error  # of an ImageReadError
         why = " ".join(f"{getattr(cause, 'strerror', None) or cause}".split())[:200]
         truncated = "truncated" in why.lower()
         row["codes"] = ["truncated" if truncated else "unreadable"]
@@ -231,13 +185,13 @@ def _inspect_file(path: Path, row: dict[str, Any]) -> None:
     """Fill the row of a file; what cannot be read raises an error."""
     if path.is_symlink() and not path.exists():
         raise FileNotFoundError("a link that leads nowhere")
-    about = path.stat()
-    if stat.S_ISDIR(about.st_mode):
+    size = path.stat().st_size
+    if path.is_dir():
         raise OSError("a folder that cannot be listed")
-    if not stat.S_ISREG(about.st_mode):
+    if not path.is_file():
         raise OSError("a pipe, a socket or a device, not a file")  # reading could wait for ever
-    row["bytes"] = about.st_size
-    if not about.st_size:
+    row["bytes"] = size
+    if not size:
         row["codes"] = ["empty"]
         return
     try:
@@ -273,21 +227,20 @@ def _inspect_array(pixels: np.ndarray) -> dict[str, Any]:
 
 def _inspect_header(image: Image.Image, row: dict[str, Any]) -> None:
     row.update(mode=image.mode, width=image.width, height=image.height)
-    for code, has_problem in _CHECKS.items():
-        if has_problem(image):
-            row["codes"].append(code)
-            if code == "huge":
-                return
+    if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+        row["codes"] = ["huge"]
+        return
+    row["codes"] = [code for code, has_problem in _CHECKS.items() if has_problem(image)]
     if _orientation(image) in (5, 6, 7, 8):
         row.update(width=image.height, height=image.width)
 
 
-def _inspect_pixels(image: Image.Image, row: dict[str, Any]) -> None:
-    """Note what is compared between images, from a thumbnail of 32 x 32 pixels."""
-    if all(high - low <= PLAIN for low, high in image.getextrema()):
+def _inspect_pixels(thumbnail: Image.Image, row: dict[str, Any]) -> None:
+    """Note what images are compared by, from 32 x 32 pixels of one."""
+    if all(high - low <= 4 for low, high in thumbnail.getextrema()):  # of 255 levels
         row["codes"].append("blank")
-    row["hash"] = imagehash.phash(image).hash.ravel()
-    row["thumbnail"] = np.asarray(image.reduce(2)).reshape(256, 3).T.copy()
+    row["hash"] = imagehash.phash(thumbnail).hash.ravel()
+    row["thumbnail"] = np.asarray(thumbnail.reduce(2)).reshape(256, 3).T.copy()
 
 
 def _source(images: Any) -> tuple[list[str], Callable[[int], dict[str, Any]]]:
@@ -298,8 +251,7 @@ def _source(images: Any) -> tuple[list[str], Callable[[int], dict[str, Any]]]:
     elif isinstance(images, str | Path):
         images = FolderImages(images, list_files(images))
     if isinstance(images, FolderImages):
-        paths = [images.root / file for file in images.files]
-        return names or images.files, lambda i: inspect_file(paths[i])
+        return names or images.files, lambda i: inspect_file(images.root / images.files[i])
     if not isinstance(images, np.ndarray):
         raise TypeError(
             "images is a folder, a FolderImages, an ImageSet or an array (n, h, w, 1 or 3), not "

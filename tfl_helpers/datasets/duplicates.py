@@ -12,25 +12,19 @@ MOST_COMPARED = 1000  # images with alike hashes that one image is compared to
 
 
 def find_duplicates(digests: Sequence[Hashable]) -> dict[int, int]:
-    """Return the position of each repeated digest with that of its first one; None is passed over.
-
-    Examples
-    --------
-    >>> find_duplicates(["a", "b", "a", None, None, "a"])
-    {2: 0, 5: 0}
-    """
+    """Map the position of each repeated digest to that of its first one; None is passed over."""
     first: dict[Hashable, int] = {}
     firsts = [first.setdefault(digest, i) for i, digest in enumerate(digests)]
     return {i: j for i, j in enumerate(firsts) if i != j and digests[i] is not None}
 
 
 def find_near_duplicates(
-    hashes: np.ndarray, thumbnails: np.ndarray, distance: int = 6
+    hashes: np.ndarray, thumbnails: np.ndarray, distance: int
 ) -> dict[int, int]:
-    """Return the position of each near-duplicate with that of the first image like it that stays.
+    """Map the position of each near-duplicate to that of the first image like it that stays.
 
-    Of n images `hashes` is bool (n, 64), `thumbnails` uint8 (n, 3, pixels); `distance` is the
-    number of bits in which the hashes of two near-duplicates may differ.
+    `hashes` is bool (n, 64), `thumbnails` uint8 (n, 3, pixels); `distance` the number of bits in
+    which the hashes of two near-duplicates may differ.
     """
     # With bits written as -1 and 1 the product of two hashes is 64 - 2 * (bits that differ), so
     # that one matrix product compares a block to all before it; n x n never is in memory.

@@ -14,26 +14,9 @@ from tqdm.auto import tqdm
 
 @contextmanager
 def write_whole(path: str | Path) -> Iterator[Path]:
-    """Write a file beside its place, and put it there in one step once it is whole.
+    """Yield a place beside `path` to write a file or folder to, which is then moved in one step.
 
     After an error, or where the program was stopped, what was at `path` is as it was before.
-
-    Parameters
-    ----------
-    path : str or Path
-        Where the file, or a folder, shall be. Its parent is made.
-
-    Yields
-    ------
-    Path
-        In the same folder and of the same suffix: what the caller writes.
-
-    Examples
-    --------
-    >>> with write_whole(tmp / "notes.txt") as part:
-    ...     _ = part.write_text("whole")
-    >>> [path.name for path in tmp.iterdir()]
-    ['notes.txt']
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,26 +31,8 @@ def write_whole(path: str | Path) -> Iterator[Path]:
 
 
 def download(url: str, target: Path, digest: str | None, *, progress: bool = True) -> None:
-    """Download a file, check it, and only then put it in its place.
-
-    Several downloads of one file at once do no harm: the last one replaces the others'.
-
-    Parameters
-    ----------
-    url : str
-        Where it comes from.
-    target : Path
-        Where it shall be; its folder is made.
-    digest : str or None
-        SHA-256 (64 hex digits) or MD5 (32) of the content; None where its publisher gives none.
-    progress : bool
-        Show a progress bar.
-
-    Raises
-    ------
-    OSError
-        The download failed, or its content has another hash. Nothing is left at `target`.
-    """
+    """Download a file whole, and check its SHA-256 or MD5 digest if there is one, or OSError."""
+    # Not True, whose bar has no name; and Pooch passes over a bar whose total is 0 or unknown.
     bar = progress_bar(progress, total=1, unit="B", unit_scale=True, desc=target.name)
     with write_whole(target) as part:
         pooch.HTTPDownloader(progressbar=bar, timeout=30)(url, part, None)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,20 +26,12 @@ class ImageReadError(ValueError):
 def list_files(root: str | Path) -> list[str]:
     """List every file in a folder, whatever its name, and inner folders that cannot be opened.
 
-    Parameters
-    ----------
-    root : str or Path
-        The folder. Hidden files are passed over, links to folders are not followed.
+    Hidden files are passed over, and links to folders are not followed.
 
     Returns
     -------
     list of str
         Paths relative to `root`, with forward slashes, sorted.
-
-    Raises
-    ------
-    NotADirectoryError
-        There is no such folder.
     """
     root = Path(root).expanduser()
     if not root.is_dir():
@@ -62,21 +54,15 @@ def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndar
     Parameters
     ----------
     path : str or Path
-        The file.
+        The file; if it cannot be read in full, an `ImageReadError` says why.
     size : (int, int), optional
-        Height and width to resize to. A large JPEG is then decoded at reduced size, which saves
-        most of its memory and time.
+        Height and width to resize to; a large JPEG is then decoded at reduced size.
 
     Returns
     -------
     np.ndarray
         uint8 (h, w, 3). Turned as EXIF says; transparent parts become white; 16-bit values are
         scaled down; of an animation the first frame is taken.
-
-    Raises
-    ------
-    ImageReadError
-        The file is no image that can be read in full.
     """
     try:
         with Image.open(path) as image:
@@ -111,10 +97,8 @@ class FolderImages(Sequence):
 
     Parameters
     ----------
-    root : str or Path
-        The folder.
-    files : sequence of str, optional
-        Paths relative to it; by default every image in it and its subfolders.
+    root, files : str or Path, sequence of str
+        The folder, and paths relative to it; by default every image in it and its subfolders.
     """
 
     def __init__(self, root: str | Path, files: Sequence[str] | None = None) -> None:
@@ -127,9 +111,7 @@ class FolderImages(Sequence):
     def __getitem__(self, index: Any) -> "np.ndarray | FolderImages":
         if isinstance(index, int | np.integer):
             return self.read(index)
-        if isinstance(index, slice):
-            return FolderImages(self.root, self.files[index])
-        chosen = np.arange(len(self))[np.asarray(index)]  # also takes a boolean mask
+        chosen = np.arange(len(self))[index]  # of a slice, positions or a mask
         return FolderImages(self.root, [self.files[i] for i in chosen])
 
     def __repr__(self) -> str:
@@ -141,44 +123,30 @@ class FolderImages(Sequence):
 
     def read_all(self, size: tuple[int, int] | None = None, progress: bool = False) -> np.ndarray:
         """Read all images, of one size or resized to one: uint8 (n, h, w, 3)."""
+        about = {"desc": self.root.name, "total": len(self), "delay": 2, "leave": False}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             reading = pool.map(lambda i: self.read(i, size), range(len(self)))
-            about = {"desc": self.root.name, "total": len(self), "delay": 2, "leave": False}
             read = list(progress_bar(progress, reading, **about))
-        odd = next((i for i, image in enumerate(read) if image.shape != read[0].shape), None)
-        if odd is not None:
-            sizes = [" x ".join(map(str, read[i].shape[:2])) for i in (0, odd)]
-            raise ValueError(
-                f"{self.files[0]} is {sizes[0]} pixels, {self.files[odd]} is {sizes[1]}: images of "
-                "several sizes need size=(height, width) to be put into one array"
-            )
+        sizes = [f"{image.shape[0]} x {image.shape[1]}" for image in read]
+        for file, found in zip(self.files, sizes, strict=True):
+            if found != sizes[0]:
+                raise ValueError(
+                    f"{self.files[0]} is {sizes[0]} pixels, {file} is {found}: images of several "
+                    "sizes need size=(height, width) to be put into one array"
+                )
         return np.stack(read)
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images of one split, their names, and their answers under seal.
+    """Images of one split, their names, and their answers under seal."""
 
-    Parameters
-    ----------
-    images : np.ndarray or FolderImages
-        uint8 (n, h, w, c) with c 1 or 3; or read from files when looked at.
-    names : list of str
-        One per image: "train/00012", or the file's path within its folder.
-    answers : SealedAnswers or None
-        None where the source knows none.
-    class_names : tuple of str
-        Name of each class number; empty where unknown.
-    name, split : str
-        Such as "digits" and "train".
-    """
-
-    images: np.ndarray | FolderImages
-    names: list[str]
-    answers: SealedAnswers | None
-    class_names: tuple[str, ...]
-    name: str
-    split: str
+    images: np.ndarray | FolderImages  # uint8 (n, h, w, 1 or 3), or read when looked at
+    names: list[str]  # one per image: "train/00012", or the file's path within its folder
+    answers: SealedAnswers | None  # None where the source knows none
+    class_names: tuple[str, ...]  # of each class number; empty where unknown
+    name: str  # such as "digits"
+    split: str  # "train" or "test"
 
     def __len__(self) -> int:
         return len(self.images)
@@ -189,13 +157,11 @@ class ImageSet:
     def take(self, indices: Sequence[int] | np.ndarray) -> "ImageSet":
         """Return some of the images, by position or mask; their answers stay sealed."""
         chosen = np.arange(len(self))[np.asarray(indices)]
-        return ImageSet(
-            self.images[chosen],
-            [self.names[i] for i in chosen],
-            None if self.answers is None else self.answers.take(chosen),
-            self.class_names,
-            self.name,
-            self.split,
+        return replace(
+            self,
+            images=self.images[chosen],
+            names=[self.names[i] for i in chosen],
+            answers=None if self.answers is None else self.answers.take(chosen),
         )
 
 
@@ -218,31 +184,25 @@ def batches(
 ) -> "tf.data.Dataset":
     """Bring images in batch by batch, in order: read, resize, turn grey to RGB or back.
 
-    Only a few batches are in memory at a time.
-
     Parameters
     ----------
     images : ImageSet, FolderImages or array (n, h, w, 1 or 3)
         Values 0..255.
     size : (int, int), optional
-        Height and width; by default the images' own size.
-    channels : int
-        1 or 3.
-    batch_size : int
-        Images in a batch; the last may be smaller.
+        Height and width; by default the images' own size, which must then be the same for all.
+    channels, batch_size : int
+        1 (grey) or 3 (RGB); images in a batch, of which the last may be smaller.
 
     Returns
     -------
     tf.data.Dataset
-        float32 (b, h, w, channels), 0..255.
+        float32 (b, h, w, channels), 0..255. While reading, a broken file or one of another size
+        raises a `tf.errors.InvalidArgumentError`.
 
-    Raises
-    ------
-    ValueError
-        The array is not (n, h, w, 1 or 3), `channels` is neither 1 nor 3, or the images of a
-        folder have several sizes and `size` is not given.
-    ImageReadError
-        While reading: a file is broken.
+    Examples
+    --------
+    >>> batches(np.zeros((9, 8, 8, 1), "uint8"), size=(16, 16)).element_spec.shape
+    TensorShape([None, 16, 16, 3])
     """
     import tensorflow as tf
 
@@ -260,7 +220,7 @@ def batches(
             yield part.read_all(size) if lazy else part
 
     def convert(batch: "tf.Tensor") -> "tf.Tensor":
-        if size is not None and tuple(size) != shape[1:3] and not lazy:
+        if size is not None and tuple(size) != shape[1:3]:
             batch = tf.image.resize(batch, size)
         batch = tf.cast(batch, tf.float32)
         if channels == shape[3]:

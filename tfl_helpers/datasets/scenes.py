@@ -9,11 +9,9 @@ import io
 import json
 import re
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -29,52 +27,29 @@ DRAWN = Path(__file__).with_name("drawn_streets.zip")
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A street photo or drawing, and what is known about the people in it.
+    """A street photo or drawing, and what is known about the people in it."""
 
-    Parameters
-    ----------
-    name : str
-        Such as "FudanPed00001".
-    image : np.ndarray
-        uint8 (h, w, 3).
-    people : np.ndarray or SealedAnswers
-        int (n, 6), columns `FACTS`: the box in pixels (bottom and right are the first row and
-        column outside it), percent of the person that nothing covers, 1 if it is night; the last
-        two are -1 where nobody knows. These are answers: `load_scenes` seals them.
-    """
-
-    name: str
-    image: np.ndarray
-    people: np.ndarray | SealedAnswers = field(
-        default_factory=lambda: np.zeros((0, len(FACTS)), int)
-    )
+    name: str  # such as "FudanPed00001"
+    image: np.ndarray  # uint8 (h, w, 3)
+    # int (n, 6), columns `FACTS`: the box in pixels (bottom and right are the first row and column
+    # outside it), percent of the person that nothing covers, 1 if it is night; the last two are -1
+    # where nobody knows. These are answers: `load_scenes` seals them.
+    people: np.ndarray | SealedAnswers = field(default_factory=lambda: np.zeros((0, 6), int))
 
 
 def load_scenes(
     name: str, *, limit: int | None = None, progress: bool = True
 ) -> tuple[list[Scene], list[Scene]]:
-    """Load whole street scenes, those that `load` cuts its crops from.
+    """Load the street scenes, train and test, that `load` cuts its crops from; people are sealed.
 
     Parameters
     ----------
     name : str
-        "drawn_streets", or "pedestrians" where these come from the Penn-Fudan archive.
+        "drawn_streets", or "pedestrians" for the photos of Penn-Fudan, which no bundle holds.
     limit : int, optional
         At most this many training scenes, and as many test scenes.
     progress : bool
-        Show a progress bar while it is downloaded.
-
-    Returns
-    -------
-    train, test : list of Scene
-        Their `people` are under seal: `SealedAnswers`, which `evaluation.match_boxes` takes.
-
-    Raises
-    ------
-    DatasetMissingError
-        There are none: a bundle holds crops only, or nothing is here.
-    ValueError
-        This set has no scenes.
+        Show a progress bar while they are downloaded.
 
     Examples
     --------
@@ -110,40 +85,20 @@ def _split(scenes: Sequence) -> list[list]:
     return [[scenes[i] for i in np.sort(part)] for part in (order[n_test:], order[:n_test])]
 
 
-# --- crops -------------------------------------------------------------------------------------
-
-
 def cut_crops(
     scenes: Sequence[Scene], *, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cut crops of people, and as many of background, that nothing else tells apart.
 
-    The window around a person is a third taller than the box and half as wide as tall; where it
-    sticks out of the photo it is moved inside, since a padded border would give people away. For
-    each of them one window of the very same size is placed where it touches no box: in the same
+    For each person one window of the very same size is placed where it touches no box: in the same
     photo at about the same height if there is room, else elsewhere in it, else in another photo. A
-    person for whose size no photo has room is left out. All are cut and resized in one way.
-
-    Parameters
-    ----------
-    scenes : sequence of Scene
-        Of one split, so that no photo is in two; their people unsealed.
-    seed : int
-        Places the background windows and shuffles the crops.
+    person for whose size no photo has room is left out.
 
     Returns
     -------
-    images : np.ndarray
-        uint8 (n, 128, 64, 3), in random order.
-    classes : np.ndarray
-        int (n,): 0 background, 1 pedestrian; half of each.
-    windows : np.ndarray
-        int (n, 5): position of the scene, then top, left, bottom, right of the window in it.
-
-    Raises
-    ------
-    ValueError
-        Not one person can be cut out.
+    images, classes, windows : np.ndarray
+        uint8 (n, 128, 64, 3), in random order; int (n,), 0 background, 1 pedestrian; int (n, 5):
+        position of the scene, then top, left, bottom, right of the window in it.
 
     References
     ----------
@@ -157,7 +112,7 @@ def cut_crops(
             for place in (number, *others):
                 spot = _free_place(scenes[place], window, rng)
                 if spot is not None:
-                    found += [(1, number, *window), (0, int(place), *spot)]
+                    found += [(1, number, *window), (0, place, *spot)]
                     break
     if not found:
         raise ValueError(
@@ -169,39 +124,35 @@ def cut_crops(
     return images, table[:, 0], table[:, 1:]
 
 
-def _around(box: np.ndarray, photo: tuple[int, int]) -> tuple[int, ...]:
-    """Window around a box: margin, the crop's proportions, inside the photo."""
+def _around(box: np.ndarray, photo: tuple[int, int]) -> np.ndarray:
+    """Window around a box with a margin; inside the photo, as a padded border gives people away."""
     ratio = CROP[1] / CROP[0]
     tall = min((box[2] - box[0]) / FILLED, photo[0], photo[1] / ratio)
-    tall, wide = max(round(tall), 2), max(round(tall * ratio), 1)
-    top, left = (
-        int(np.clip(round((low + high - side) / 2), 0, end - side))
-        for low, high, side, end in zip(box[:2], box[2:4], (tall, wide), photo, strict=True)
-    )
-    return top, left, top + tall, left + wide
+    size = np.array([max(round(tall), 2), max(round(tall * ratio), 1)])
+    corner = ((box[:2] + box[2:4] - size) / 2).round().astype(int).clip(0, photo - size)
+    return np.concatenate([corner, corner + size])
 
 
 def _free_place(
-    scene: Scene, window: Sequence[int], rng: np.random.Generator
+    scene: Scene, window: np.ndarray, rng: np.random.Generator
 ) -> tuple[int, ...] | None:
     """Place a window of this size where it touches no box, at about the same height if it can."""
-    tall, wide = window[2] - window[0], window[3] - window[1]
-    tops, lefts = (
-        np.unique(np.append(np.arange(0, end - side, 4), end - side)) if end >= side else []
-        for end, side in zip(scene.image.shape[:2], (tall, wide), strict=True)
-    )
-    if not len(tops) or not len(lefts):
+    tall, wide = window[2:] - window[:2]
+    height, width = scene.image.shape[:2]
+    if height < tall or width < wide:
         return None
+    tops = np.unique(np.append(np.arange(0, height - tall, 4), height - tall))
+    lefts = np.unique(np.append(np.arange(0, width - wide, 4), width - wide))
     free = np.ones((len(tops), len(lefts)), bool)
     for top, left, bottom, right in scene.people[:, :4]:
-        high = (tops <= bottom) & (tops + tall >= top)
-        free &= ~(high[:, None] & ((lefts <= right) & (lefts + wide >= left)))
+        beside = (tops <= bottom) & (tops + tall >= top)
+        free &= ~(beside[:, None] & (lefts <= right) & (lefts + wide >= left))
     level = free & (np.abs(tops - window[0]) <= tall / 4)[:, None]
     spots = np.argwhere(level if level.any() else free)
     if not len(spots):
         return None
     row, column = spots[rng.integers(len(spots))]
-    top, left = int(tops[row]), int(lefts[column])
+    top, left = tops[row], lefts[column]
     return top, left, top + tall, left + wide
 
 
@@ -212,9 +163,6 @@ def crop_window(
     top, left, bottom, right = window
     part = Image.fromarray(np.ascontiguousarray(image[top:bottom, left:right]))
     return np.asarray(part.resize(size[::-1], Image.Resampling.BILINEAR))
-
-
-# --- drawn scenes ------------------------------------------------------------------------------
 
 
 def _read_drawn(limit: int | None) -> list[list[Scene]]:
@@ -240,60 +188,26 @@ def photograph(drawing: Image.Image, rng: np.random.Generator, *, night: bool) -
     return pixels.clip(0, 255).astype("uint8")
 
 
-# --- Penn-Fudan --------------------------------------------------------------------------------
-
-_COUNT = re.compile(r"^Objects with ground truth\s*:\s*(\d+)", re.MULTILINE)
-_BOX = re.compile(
-    r"^Bounding box for object \d+ .*:\s*\((-?\d+),\s*(-?\d+)\)\s*-\s*\((-?\d+),\s*(-?\d+)\)",
-    re.MULTILINE,
-)
-_LARGEST = 50_000_000  # bytes of one file in the archive
-
-
-def read_penn_fudan(file: Path | BinaryIO) -> list[Scene]:
-    """Read the scenes of PennFudanPed.zip by name; nothing of it is unpacked to the disk.
+def read_penn_fudan(file: Path) -> list[Scene]:
+    """Read the scenes of PennFudanPed.zip, sorted by name; its hash is checked by `fetch`.
 
     References
     ----------
     Wang, Shi, Song and Shen (2007), Object detection combining recognition and segmentation.
     """
+    box = re.compile(
+        r"^Bounding box .*:\s*\((-?\d+),\s*(-?\d+)\)\s*-\s*\((-?\d+),\s*(-?\d+)\)", re.M
+    )
     scenes = []
-    try:
-        with zipfile.ZipFile(file) as archive:
-            sizes = {about.filename: about.file_size for about in archive.infolist()}
-            if sizes and (largest := max(sizes.values())) > _LARGEST:
-                raise ValueError(f"PennFudanPed.zip: a file would unpack to {largest:,} bytes")
-            found = (re.fullmatch(r"PennFudanPed/Annotation/(\w+)\.txt", name) for name in sizes)
-            for name in sorted(match[1] for match in found if match):
-                text = archive.read(f"PennFudanPed/Annotation/{name}.txt").decode("latin-1")
-                photo = io.BytesIO(archive.read(f"PennFudanPed/PNGImages/{name}.png"))
-                with Image.open(photo) as image:
-                    pixels = np.asarray(image.convert("RGB"))
-                scenes.append(Scene(name, pixels, _people(name, text, pixels.shape)))
-    except (
-        *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, SyntaxError, KeyError),
-        Image.DecompressionBombError,
-    ) as error:
-        raise ValueError(f"PennFudanPed.zip cannot be read: {error}") from error
-    if not scenes:
-        raise ValueError("PennFudanPed.zip holds no PennFudanPed/Annotation/*.txt")
+    with zipfile.ZipFile(file) as archive:
+        names = [re.fullmatch(r"PennFudanPed/Annotation/(\w+)\.txt", n) for n in archive.namelist()]
+        for name in sorted(match[1] for match in names if match):
+            text = archive.read(f"PennFudanPed/Annotation/{name}.txt").decode("latin-1")
+            with Image.open(archive.open(f"PennFudanPed/PNGImages/{name}.png")) as image:
+                pixels = np.asarray(image.convert("RGB"))
+            # The boxes count from 1 and include their last pixel.
+            left, top, right, bottom = np.array(box.findall(text), int).T
+            height, width = pixels.shape[:2]
+            boxes = np.stack([top - 1, left - 1, bottom, right], 1).clip(0, [height, width] * 2)
+            scenes.append(Scene(name, pixels, np.pad(boxes, ((0, 0), (0, 2)), constant_values=-1)))
     return scenes
-
-
-def _people(name: str, text: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Boxes of one annotation file, which count from 1 and include their last pixel, clipped."""
-    where = f"PennFudanPed.zip: Annotation/{name}.txt"
-    count, found = _COUNT.search(text), _BOX.findall(text)
-    if count is None or int(count[1]) != len(found) or not found:
-        announced = "no number of" if count is None else count[1]
-        raise ValueError(
-            f"{where} announces {announced} objects and has {len(found)} bounding boxes"
-        )
-    left, top, right, bottom = np.array(found, int).T
-    boxes = np.stack([top - 1, left - 1, bottom, right], 1).clip(0, [*shape[:2], *shape[:2]])
-    if (boxes[:, :2] >= boxes[:, 2:]).any():
-        raise ValueError(
-            f"{where} has a bounding box without an inside in its photo of {shape[1]} x {shape[0]} "
-            f"pixels: {found}"
-        )
-    return np.pad(boxes, ((0, 0), (0, 2)), constant_values=-1)

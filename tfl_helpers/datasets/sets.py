@@ -30,16 +30,13 @@ def load(
     Parameters
     ----------
     name : str
-        "digits" (ships with scikit-learn), "drawn_streets" (crops of drawings, no photos), "mnist",
-        "fashion_mnist", "cifar10", "pedestrians" (of a bundle, such as INRIA's; else crops of the
-        Penn-Fudan photos, see `scenes.cut_crops`), or "folder:PATH" for any tree of images, which
-        is read lazily.
+        "digits", "drawn_streets" (drawings, no photos), "mnist", "fashion_mnist", "cifar10",
+        "pedestrians" (a bundle's, else crops of the Penn-Fudan photos), or "folder:PATH" for any
+        tree of images, which is read lazily.
     limit : int, optional
         At most this many training images and a fifth of it test images, drawn at random.
-    seed : int
-        Draws the limited images, and the split of a folder that has none of its own.
-    test_size : float
-        Share of test images, for a folder without its own split.
+    seed, test_size : int, float
+        Draws the limited images, and the split of a folder that has none of its own; its share.
     exclude : iterable of str
         Names of images to leave out, such as `cleaning.inspect` advises.
     progress : bool
@@ -48,24 +45,19 @@ def load(
     Returns
     -------
     train, test : ImageSet
-        A folder's subfolders are its classes if every image is in one and there are two or more
-        of them; the answers are sealed either way. The digits are always split in the same way:
-        1,347 to train, 450 to test, drawn without a look at labels.
+        A folder's subfolders are its classes if every image is in one of two or more of them.
 
     Raises
     ------
-    DatasetMissingError
-        The set is nowhere; the message names the ways to get it.
-    ValueError
-        The name is unknown, or a file is not what it should be.
+    DatasetMissingError, ValueError
+        The set is nowhere, and how to get it; or the name is unknown, or a file is broken.
 
     Examples
     --------
     >>> load("digits", limit=100)
     (<100 train images of digits>, <20 test images of digits>)
     """
-    lazy = name.startswith("folder:")
-    if lazy:
+    if name.startswith("folder:"):
         splits = _folder(Path(name.removeprefix("folder:")), name, seed, test_size)
     elif name in CATALOGUE:
         splits = _find(name, progress)
@@ -77,38 +69,19 @@ def load(
         keep = np.flatnonzero([image not in unwanted for image in split.names])
         if most is not None and most < len(keep):
             keep = np.sort(rng.choice(keep, most, replace=False))
-        result.append(split if len(keep) == len(split) else split.take(keep))
-    for split in result:
-        if not len(split):
+        if not len(keep):
             raise ValueError(f"{name}: no image is left in its {split.split} part")
-    if not lazy and isinstance(result[0].images, FolderImages):  # small, and of one size
-        result = [replace(s, images=s.images.read_all(progress=progress)) for s in result]
+        split = split if len(keep) == len(split) else split.take(keep)
+        if name in CATALOGUE and isinstance(split.images, FolderImages):  # small, and of one size
+            split = replace(split, images=split.images.read_all(progress=progress))
+        result.append(split)
     return result[0], result[1]
 
 
 def copy_to_bundle(name: str, folder: Path, *, progress: bool = True) -> Path:
-    """Copy a set, wherever it is found, into a bundle for machines without a network.
+    """Copy a set, wherever it is found, into a bundle (`folder`), whole; return where it is there.
 
-    Parameters
-    ----------
-    name : str
-        One of those that `load` finds outside this package, such as "mnist".
-    folder : Path
-        The bundle; later the value of TFL_DATA_DIR.
-    progress : bool
-        Show a progress bar where it takes long.
-
-    Returns
-    -------
-    Path
-        The file or folder written, in one step at its end.
-
-    Raises
-    ------
-    DatasetMissingError
-        The set is nowhere.
-    ValueError
-        It needs no copy, or is unknown.
+    A ValueError says which sets can be copied, where this one ships with the package or is unknown.
     """
     names = [known.name for known in CATALOGUE.values() if known.layout != "built-in"]
     if name not in names:
@@ -136,27 +109,26 @@ def copy_to_bundle(name: str, folder: Path, *, progress: bool = True) -> Path:
     return target
 
 
-def _find(name: str, progress: bool) -> tuple[ImageSet, ImageSet]:
+def _find(name: str, progress: bool) -> tuple[ImageSet, ...]:
     """Look in this package, the bundle, the Keras cache, and on the network."""
     place = None if describe(name).layout == "built-in" else bundled(name)
     if place is not None and place.is_dir():
         splits = _folder(place, name, seed=0, test_size=0.2)
         if not splits[0].class_names:
             raise ValueError(f"{place}: expected train/CLASS/*.jpg and test/CLASS/*.jpg inside")
-        return _anonymous(splits[0]), _anonymous(splits[1])
-    names = {}
+        # Shuffled and numbered: sorted paths such as "cat/0012.jpg" tell the answers.
+        splits = [s.take(np.random.default_rng(0).permutation(len(s))) for s in splits]
+        return tuple(replace(s, names=_numbered(s.split, len(s))) for s in splits)
     if place is not None:
         arrays = read_npz(place)
     elif name == "digits":
         arrays = _read_digits()
     elif name in ("drawn_streets", "pedestrians"):
-        arrays, names = _read_crops(name, progress)
+        return _crops(name, progress)
     else:
         arrays = read_downloads(name, progress=progress)
-    return tuple(
-        _checked(name, split, x, y, names.get(split), place or name)
-        for split, x, y in zip(("train", "test"), arrays[::2], arrays[1::2], strict=True)
-    )
+    train, test = arrays[:2], arrays[2:]
+    return _checked(name, "train", *train, place), _checked(name, "test", *test, place)
 
 
 def _read_digits() -> list[np.ndarray]:
@@ -170,32 +142,29 @@ def _read_digits() -> list[np.ndarray]:
     return [images[train], digits.target[train], images[test], digits.target[test]]
 
 
-def _read_crops(name: str, progress: bool) -> tuple[list[np.ndarray], dict[str, list[str]]]:
-    """Crops of both classes; their names say which photo they are from, and not what they show."""
-    arrays, names = [], {}
-    for split, scenes in zip(("train", "test"), open_scenes(name, progress=progress), strict=True):
-        images, classes, windows = cut_crops(scenes)
-        names[split] = [f"{split}/{scenes[w[0]].name}-{i:05d}" for i, w in enumerate(windows)]
-        arrays += [images, classes]
-    return arrays, names
-
-
-def _checked(name, split, x, y, names, source) -> ImageSet:
-    """Check arrays in the layout of Keras, seal the answers, and number what has no names."""
-    x, y, class_names = (
-        x[..., None] if x.ndim == 3 else x,
-        y.reshape(-1),
-        describe(name).class_names,
-    )
+def _checked(name: str, split: str, x: np.ndarray, y: np.ndarray, place: Path | None) -> ImageSet:
+    """Check arrays in the layout of Keras, seal the answers, and number the images."""
+    class_names, source = describe(name).class_names, place or name
+    x, y = x[..., None] if x.ndim == 3 else x, y.reshape(-1)
     check_images(x, f"{source}: x_{split}")
     whole = len(x) == len(y) and np.issubdtype(y.dtype, np.integer)
-    if not whole or (len(y) and not -1 <= y.min() <= y.max() < len(class_names)):
+    if not whole or not np.isin(y, np.arange(-1, len(class_names))).all():  # -1: unknown
         raise ValueError(
             f"{source}: y_{split} is {y.dtype} {y.shape} for {len(x)} images; one whole number per "
             f"image is needed, from 0 to {len(class_names) - 1}"
         )
-    names = names or [f"{split}/{i:05d}" for i in range(len(x))]
-    return ImageSet(x, names, SealedAnswers(y), class_names, name, split)
+    return ImageSet(x, _numbered(split, len(x)), SealedAnswers(y), class_names, name, split)
+
+
+def _crops(name: str, progress: bool) -> tuple[ImageSet, ...]:
+    """Crops of both classes; their names say which photo they are from, and not what they show."""
+    result = []
+    for split, scenes in zip(("train", "test"), open_scenes(name, progress=progress), strict=True):
+        images, classes, windows = cut_crops(scenes)
+        names = [f"{split}/{scenes[w[0]].name}-{i:05d}" for i, w in enumerate(windows)]
+        answers, class_names = SealedAnswers(classes), describe(name).class_names
+        result.append(ImageSet(images, names, answers, class_names, name, split))
+    return tuple(result)
 
 
 def _folder(root: Path, name: str, seed: int, test_size: float) -> tuple[ImageSet, ImageSet]:
@@ -209,27 +178,22 @@ def _folder(root: Path, name: str, seed: int, test_size: float) -> tuple[ImageSe
         )
     own_split = {Path(file).parts[0] for file in files} == {"train", "test"}
     if own_split:
-        parts = {s: [f for f in files if f.startswith(f"{s}/")] for s in ("train", "test")}
-    else:
-        if not 0 < test_size < 1:
-            raise ValueError(f"test_size is a share between 0 and 1, not {test_size}")
-        order = np.random.default_rng(seed).permutation(len(files))
+        is_test = np.array([file.startswith("test/") for file in files])
+    elif 0 < test_size < 1:
         n_test = min(max(round(test_size * len(files)), 1), len(files) - 1)
-        drawn = {"train": np.sort(order[n_test:]), "test": np.sort(order[:n_test])}
-        parts = {split: [files[i] for i in chosen] for split, chosen in drawn.items()}
-    inner = {file: Path(file).parts[int(own_split) : -1] for file in files}
-    classes = sorted({folders[0] for folders in inner.values()}) if all(inner.values()) else []
+        drawn = np.random.default_rng(seed).permutation(len(files))[:n_test]
+        is_test = np.isin(np.arange(len(files)), drawn)
+    else:
+        raise ValueError(f"test_size is a share between 0 and 1, not {test_size}")
+    folders = [Path(file).parts[int(own_split) : -1] for file in files]
+    classes = sorted({inner[0] for inner in folders}) if all(folders) else []
     if len(classes) < 2:
-        classes = []
-    result = []
-    for split, part in parts.items():
-        answers = SealedAnswers([classes.index(inner[f][0]) for f in part]) if classes else None
-        images = FolderImages(root, part)
-        result.append(ImageSet(images, part, answers, tuple(classes), name, split))
-    return result[0], result[1]
+        classes, answers = [], None
+    else:
+        answers = SealedAnswers([classes.index(inner[0]) for inner in folders])
+    whole = ImageSet(FolderImages(root, files), files, answers, tuple(classes), name, "train")
+    return whole.take(~is_test), replace(whole.take(is_test), split="test")
 
 
-def _anonymous(split: ImageSet) -> ImageSet:
-    """Shuffle and number the images: sorted paths such as "cat/0012.jpg" tell the answers."""
-    split = split.take(np.random.default_rng(0).permutation(len(split)))
-    return replace(split, names=[f"{split.split}/{i:05d}" for i in range(len(split))])
+def _numbered(split: str, n: int) -> list[str]:
+    return [f"{split}/{i:05d}" for i in range(n)]

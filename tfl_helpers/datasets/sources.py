@@ -11,15 +11,12 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from tfl_helpers.datasets.catalogue import CATALOGUE, describe
 from tfl_helpers.datasets.files import download, file_hash, keras_home, offline
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class DatasetMissingError(FileNotFoundError):
@@ -42,15 +39,7 @@ def _cached(name: str) -> list[Path]:
 
 
 def fetch(name: str, *, progress: bool = True) -> list[Path]:
-    """Return the files of a set in the Keras cache, downloaded where missing, hashes checked.
-
-    Raises
-    ------
-    DatasetMissingError
-        A file is not there and cannot be downloaded.
-    ValueError
-        A file is not the one that was published.
-    """
+    """Return the files of a set in the Keras cache, downloaded where missing, hashes checked."""
     known, places = describe(name), _cached(name)
     if not places or (offline() and not all(place.exists() for place in places)):
         raise DatasetMissingError(_how_to_get(name))
@@ -77,16 +66,8 @@ def _how_to_get(name: str) -> str:
     )
 
 
-def available() -> "pd.DataFrame":
-    """List the sets of images and where each would come from on this machine.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per set: `data`, `found` (bool), `where`.
-    """
-    import pandas as pd
-
+def available() -> pd.DataFrame:
+    """List the sets of images and where each is on this machine: `data`, `found`, `where`."""
     rows = [
         ("digits", True, "ships with scikit-learn"),
         ("drawn_streets", True, "ships with this package: drawings, no photos"),
@@ -128,9 +109,11 @@ def read_npz(path: Path) -> list[np.ndarray]:
 
 def _read_idx(*paths: Path) -> list[np.ndarray]:
     """Images, labels, images, labels: a header of 16 or 8 bytes, then the values."""
-    contents = [gzip.decompress(path.read_bytes()) for path in paths]
-    values = [np.frombuffer(c, np.uint8, offset=8 if i % 2 else 16) for i, c in enumerate(contents)]
-    return [part if i % 2 else part.reshape(-1, 28, 28) for i, part in enumerate(values)]
+    arrays = [np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8) for path in paths]
+    for i in (0, 2):
+        arrays[i] = arrays[i][16:].reshape(-1, 28, 28)
+        arrays[i + 1] = arrays[i + 1][8:]
+    return arrays
 
 
 def _read_cifar(path: Path) -> list[np.ndarray]:

@@ -21,20 +21,3 @@ from tfl_helpers.evaluation.metrics import (
     unseal,
 )
 from tfl_helpers.evaluation.pairing import Pairing, score
-
-__all__ = [
-    "CollapseWarning",
-    "Pairing",
-    "calibration_error",
-    "check_collapse",
-    "comparison",
-    "group_sizes",
-    "hungarian_accuracy",
-    "label_efficiency",
-    "labels_to_reach",
-    "regret",
-    "repeat",
-    "score",
-    "supervised_ceiling",
-    "unseal",
-]

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,17 +20,9 @@ from tfl_helpers.evaluation.pairing import score
 def repeat(
     run: Callable[[int], Mapping[str, float]], seeds: Iterable[int] = range(5)
 ) -> pd.DataFrame:
-    """Run once per seed and sum up.
+    """Run once per seed and sum up: `mean` and `sd` of each number and of the `seconds`.
 
-    Parameters
-    ----------
-    run, seeds : callable and iterable of int
-        Takes a seed, returns a dict of numbers such as `score` does.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per number and for `seconds`; columns `mean` and `sd` (of a sample; NaN for one run).
+    `run` takes a seed and returns a dict of numbers, such as `score` does.
 
     Examples
     --------
@@ -53,22 +44,9 @@ def supervised_ceiling(
     test_features: np.ndarray,
     test_answers: Answers,
 ) -> float:
-    """Compute the test accuracy of a linear classifier that sees every training label.
-
-    Parameters
-    ----------
-    train_features, test_features : np.ndarray, shape (n, d) and (m, d)
-        Standardised inside, by the training features.
-    train_answers, test_answers : array of int, shape (n,) and (m,)
-        True classes, sealed or not; rows with -1 are ignored.
-
-    Examples
-    --------
-    >>> supervised_ceiling(np.array([[0.0], [1], [9]]), [0, 0, 1], np.array([[8.0]]), [1])
-    1.0
-    """
-    known, a = answered(train_answers, np.asarray(train_features), "training features")
-    asked, b = answered(test_answers, np.asarray(test_features), "test features")
+    """Test accuracy of a linear classifier that sees all training labels: as `label_efficiency`."""
+    known, a = answered(train_answers, train_features, "training features")
+    asked, b = answered(test_answers, test_features, "test features")
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     return float(model.fit(a, known).score(b, asked))
 
@@ -90,47 +68,45 @@ def comparison(
         Their answers score; k-means does not see them.
     representations : mapping
         Name to (training features (n, d), test features (m, d)), scaled as k-means shall see them.
-    n_clusters, seeds : int and iterable of int
-        Number of groups; one run of k-means (best of ten starts) and of random groups each.
-    ceilings : bool
-        Also fit the supervised ceiling of each representation, which takes most of the time.
+    n_clusters, seeds, ceilings : int, iterable of int, bool
+        Number of groups; a run of each method with each seed; whether to fit the supervised
+        ceilings, which take most of the time.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `representation`, `method`, `dims`, `labels` (how many the method saw), `accuracy`,
-        `accuracy_sd`, `hungarian_test`, `nmi`, `ari` (as in `score`, means over the seeds),
-        `seconds`. Rows: chance with all images in one group (the most frequent class) and with
-        random groups, then k-means per representation and, "<name>, supervised", the ceiling.
+        Rows: chance with all images in one group (the most frequent class), with random groups,
+        then k-means per representation and, "<name>, supervised", the ceiling. `labels` is how many
+        the method saw; the scores are those of `score`, means over the seeds.
     """
+
+    def scored(a: np.ndarray, b: np.ndarray, k: int) -> dict[str, float]:
+        return score(train.answers, a, test.answers, b, n_groups=k)
 
     def random_groups(seed: int, k: int) -> dict[str, float]:
         rng = np.random.default_rng(seed)
-        a, b = (rng.integers(k, size=len(images)) for images in (train, test))
-        return score(train.answers, a, test.answers, b, n_groups=k)
+        return scored(rng.integers(k, size=len(train)), rng.integers(k, size=len(test)), k)
 
     def k_means(seed: int, a: np.ndarray, b: np.ndarray) -> dict[str, float]:
         model = KMeans(n_clusters, n_init=10, random_state=seed).fit(a)
-        groups = model.labels_, model.predict(b)
-        return score(train.answers, groups[0], test.answers, groups[1], n_groups=n_clusters)
+        return scored(model.labels_, model.predict(b), n_clusters)
 
     def linear(seed: int, a: np.ndarray, b: np.ndarray) -> dict[str, float]:
         return {"accuracy": supervised_ceiling(a, train.answers, b, test.answers)}
 
     seeds, n_labels = list(seeds), int((unseal(train.answers) != UNKNOWN).sum())
-    runs = [
-        ("chance, one group", "all in one", partial(random_groups, k=1), None, 0),
-        ("chance, random groups", "random", partial(random_groups, k=n_clusters), None, 0),
-    ]
+    runs = {
+        ("chance, one group", "all in one", None, 0): partial(random_groups, k=1),
+        ("chance, random groups", "random", None, 0): partial(random_groups, k=n_clusters),
+    }
     for name, (a, b) in representations.items():
         dims = np.shape(a)[1]
-        runs.append((name, "k-means", partial(k_means, a=a, b=b), dims, 0))
+        runs[name, "k-means", dims, 0] = partial(k_means, a=a, b=b)
         if ceilings:
-            run = partial(linear, a=a, b=b)
-            runs.append((f"{name}, supervised", "linear", run, dims, n_labels))
+            runs[f"{name}, supervised", "linear", dims, n_labels] = partial(linear, a=a, b=b)
     rows = []
-    for name, method, run, dims, labels in tqdm(runs, desc="rows", delay=5, leave=False):
-        found = repeat(run, seeds[:1] if labels else seeds)
+    for (name, method, dims, labels), run in tqdm(runs.items(), "rows", delay=5, leave=False):
+        found = repeat(run, seeds[:1] if labels else seeds)  # a ceiling has no randomness
         about = {"representation": name, "method": method, "dims": dims, "labels": labels}
         rows.append(about | found["mean"].to_dict() | {"accuracy_sd": found["sd"]["accuracy"]})
     columns = [*about, "accuracy", "accuracy_sd", "hungarian_test", "nmi", "ari", "seconds"]
@@ -146,29 +122,25 @@ def label_efficiency(
     per_class: Sequence[int] = (1, 2, 5, 10, 20, 50),
     seeds: Iterable[int] = range(5),
 ) -> pd.DataFrame:
-    """Measure what a few labels buy: a linear classifier that sees n labelled images per class.
+    """Measure how accurate a linear classifier is that sees a few labelled images per class.
+
+    Columns: `per_class`, `labels` (in all), `accuracy` on test and its `sd` over the seeds.
 
     Parameters
     ----------
-    train_features, train_answers, test_features, test_answers
-        As in `supervised_ceiling`; all training features standardise, labelled or not.
+    train_features, train_answers, test_features, test_answers : arrays (n, d), (n,), (m, d), (m,)
+        Features, standardised inside by those of train; true classes, sealed or not, -1 is ignored.
     per_class, seeds : sequence of int
         Labels per class (a class that has fewer gives all); each seed draws its own images.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per number: `per_class`, `labels` (in all), `accuracy` on test (mean over the seeds)
-        and `sd` (sample standard deviation, NaN for one seed).
     """
-    known, a = answered(train_answers, np.asarray(train_features), "training features")
-    asked, b = answered(test_answers, np.asarray(test_features), "test features")
+    known, a = answered(train_answers, train_features, "training features")
+    asked, b = answered(test_answers, test_features, "test features")
     seeds, classes = list(seeds), np.unique(known)
     if not len(per_class) or min(per_class) < 1:
         raise ValueError(f"per_class={list(per_class)}: give one number or more, each 1 or more")
     if len(classes) < 2:
         raise ValueError(f"all answers are class {classes[0]}: a classifier needs two classes")
-    scale = StandardScaler().fit(np.asarray(train_features))
+    scale = StandardScaler().fit(train_features)
     a, b, rows = scale.transform(a), scale.transform(b), []
 
     def run(seed: int, number: int) -> dict[str, float]:
@@ -184,12 +156,7 @@ def label_efficiency(
 
 
 def labels_to_reach(curve: pd.DataFrame, accuracy: float) -> int | None:
-    """Find how many labels per class are as good as a result without labels; None: not enough.
-
-    Parameters
-    ----------
-    curve, accuracy : pandas.DataFrame and float
-        From `label_efficiency`; what was reached without labels, on the same test images.
+    """Read off a `label_efficiency` curve how many labels per class it takes (None: too few).
 
     Examples
     --------
@@ -200,7 +167,7 @@ def labels_to_reach(curve: pd.DataFrame, accuracy: float) -> int | None:
     return int(enough.min()) if len(enough) else None
 
 
-def regret(ranked: Sequence[str], accuracy: Mapping[str, float]) -> dict[str, Any]:
+def regret(ranked: Sequence[str], accuracy: Mapping[str, float]) -> dict[str, object]:
     """Measure how good a choice made without labels was, once the answers are open.
 
     Parameters
@@ -211,9 +178,8 @@ def regret(ranked: Sequence[str], accuracy: Mapping[str, float]) -> dict[str, An
     Returns
     -------
     dict
-        `chosen`, `accuracy` (of the choice), `best` (name), `best_accuracy`, `median_accuracy` (a
-        random choice gives it half the time), `regret` (best minus chosen), `rank_correlation`
-        (Spearman; 1: the same order, NaN: all accuracies are equal), `candidates` (how many).
+        `chosen`, `accuracy` (of the choice), `best`, `best_accuracy`, `median_accuracy`, `regret`
+        (best minus chosen), `rank_correlation` (Spearman; 1: the same order), `candidates`.
 
     Examples
     --------
@@ -222,10 +188,7 @@ def regret(ranked: Sequence[str], accuracy: Mapping[str, float]) -> dict[str, An
     """
     ranked = list(ranked)
     if len(ranked) < 2 or sorted(ranked) != sorted(accuracy):
-        odd = sorted(set(ranked) ^ set(accuracy)) or ranked
-        raise ValueError(
-            f"ranked and accuracy must name the same two or more candidates, once; look at {odd}"
-        )
+        raise ValueError(f"not the same two or more candidates: {ranked} and {list(accuracy)}")
     scores = pd.Series(accuracy, ranked, float)
     places = pd.Series(range(len(ranked), 0, -1), ranked)
     return {

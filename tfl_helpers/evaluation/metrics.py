@@ -5,10 +5,10 @@ import warnings
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.optimize import linear_sum_assignment
 from scipy.stats import entropy
 from sklearn.metrics.cluster import contingency_matrix
 
-from tfl_helpers.clustering import match
 from tfl_helpers.datasets import SealedAnswers
 from tfl_helpers.datasets.answers import _unseal
 
@@ -23,15 +23,8 @@ class CollapseWarning(UserWarning):
 def unseal(answers: Answers | None) -> np.ndarray:
     """Open sealed answers on purpose, to teach or to score; never to fit, tune or stop.
 
-    Parameters
-    ----------
-    answers : SealedAnswers or array of int, shape (n,)
-        What `ImageSet.answers` or `Scene.people` holds, or plain class numbers.
-
-    Returns
-    -------
-    np.ndarray
-        int64 (n,), -1 where an image has no answer; of a scene's people (n, 6).
+    `ImageSet.answers`, and plain class numbers, become int64 (n,), -1 where an image has no answer;
+    `Scene.people` becomes int64 (n, 6).
 
     Examples
     --------
@@ -40,29 +33,27 @@ def unseal(answers: Answers | None) -> np.ndarray:
     """
     if answers is None:
         raise ValueError(
-            "these images have no answers (answers is None), so nothing can be scored: look at the "
-            "groups with plots.group_gallery, or sort a few images into one folder per class"
+            "these images have no answers, so nothing can be scored: look at the groups with "
+            "plots.group_gallery, or sort a few images into one folder per class"
         )
     sealed = isinstance(answers, SealedAnswers)
     return _unseal(answers) if sealed else whole_numbers(answers, "answers")
 
 
 def whole_numbers(values: ArrayLike, what: str) -> np.ndarray:
-    """Check that there is one whole number per image, and return int64 (n,)."""
+    """Check that there is one whole number per image: int64 (n,)."""
     values = np.asarray(values)
-    if values.ndim != 1:
+    if values.ndim != 1 or (values.size and values.dtype.kind not in "iub"):
         raise ValueError(
-            f"{what} must be one number per image, but its shape is {values.shape}"
-            + (": take .argmax(axis=1) of probabilities first" if values.ndim == 2 else "")
+            f"{what} must be whole numbers, one per image, but they are {values.dtype} of shape "
+            f"{values.shape}: of probabilities take .argmax(axis=1) first"
         )
-    if values.size and not np.issubdtype(values.dtype, np.integer) and values.dtype != bool:
-        raise ValueError(f"{what} must be whole numbers, but its type is {values.dtype}")
     return values.astype("int64")
 
 
-def answered(answers: Answers, rows: np.ndarray, what: str) -> tuple[np.ndarray, np.ndarray]:
+def answered(answers: Answers, rows: ArrayLike, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Answers, and rows of an array named `what`, of the images that have an answer."""
-    answers = unseal(answers)
+    answers, rows = unseal(answers), np.asarray(rows)
     if len(answers) != len(rows):
         raise ValueError(
             f"{len(answers):,} answers but {len(rows):,} {what}: give both for the same images"
@@ -76,13 +67,8 @@ def answered(answers: Answers, rows: np.ndarray, what: str) -> tuple[np.ndarray,
 def hungarian_accuracy(answers: Answers, groups: ArrayLike) -> float:
     """Compute the share of images that are right under the best one-to-one pairing.
 
-    Images of a group left without a class are wrong, as are those of a class left without a group.
-    The pairing is found on the images it is counted on: an upper view. `score` is the honest one.
-
-    Parameters
-    ----------
-    answers, groups : array of int, shape (n,)
-        True classes, sealed or not, rows with -1 are ignored; groups, whose numbers mean nothing.
+    The pairing is found on the images it is counted on: an upper view; `score` is the honest one.
+    Images whose answer is -1 are ignored.
 
     Examples
     --------
@@ -91,18 +77,13 @@ def hungarian_accuracy(answers: Answers, groups: ArrayLike) -> float:
     """
     answers, groups = answered(answers, whole_numbers(groups, "groups"), "groups")
     counts = contingency_matrix(groups, answers)
-    classes = match(counts, spare=-1)
-    paired = np.flatnonzero(classes >= 0)
-    return float(counts[paired, classes[paired]].sum() / len(answers))
+    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(answers))
 
 
 def group_sizes(groups: ArrayLike, n_groups: int | None = None) -> pd.DataFrame:
     """Count the images of each group: columns `group`, `images`, `share`.
 
-    Parameters
-    ----------
-    groups, n_groups : array of int, shape (n,), and int
-        Group of each image; how many were asked for: those of 0 .. n_groups - 1 show, even as 0.
+    Groups 0 .. n_groups - 1 show even where they are empty.
 
     Examples
     --------
@@ -116,23 +97,11 @@ def group_sizes(groups: ArrayLike, n_groups: int | None = None) -> pd.DataFrame:
 
 
 def check_collapse(groups: ArrayLike, n_groups: int, *, warn: bool = True) -> str | None:
-    """Raise the alarm when the images crowd into few groups; needs no label.
+    """Say in words whether the images crowd into few groups (None: they do not), perhaps also warn.
 
     Alarm if a group is empty, or if the effective number of groups (the exponential of the entropy
     of their sizes) is less than 40 % of the way from 1 to `n_groups`: 4.6 of 10; for two groups, a
     split more lopsided than 90 to 10. Sizes that fall off like 1, 1/2, 1/3 … are no alarm (7.6).
-
-    Parameters
-    ----------
-    groups, n_groups : array of int, shape (n,), and int
-        Group of each image; how many groups were asked for.
-    warn : bool
-        Also warn with `CollapseWarning`.
-
-    Returns
-    -------
-    str or None
-        What is wrong, in words; None if there is no sign of a collapse.
 
     Examples
     --------
@@ -159,10 +128,7 @@ def check_collapse(groups: ArrayLike, n_groups: int, *, warn: bool = True) -> st
 def calibration_error(table: pd.DataFrame) -> float:
     """Compute the expected calibration error: the mean of |confidence - right|, 0 is perfect.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        From `Pairing.reliability`; its rows weigh by their images.
+    The rows of `table`, from `Pairing.reliability`, weigh by their images.
 
     References
     ----------
@@ -170,8 +136,8 @@ def calibration_error(table: pd.DataFrame) -> float:
 
     Examples
     --------
-    >>> table = pd.DataFrame({"images": [1, 3], "confidence": [0.5, 1.0], "right": [0.5, 0.0]})
-    >>> calibration_error(table)
+    >>> bins = {"images": [1, 3], "confidence": [0.5, 1.0], "right": [0.5, 0.0]}
+    >>> calibration_error(pd.DataFrame(bins))
     0.75
     """
     gaps = (table.confidence - table.right).abs()

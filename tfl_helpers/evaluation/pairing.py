@@ -10,59 +10,34 @@ from scipy.stats import entropy
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from tfl_helpers.clustering import match
-from tfl_helpers.evaluation.metrics import (
-    UNKNOWN,
-    Answers,
-    CollapseWarning,
-    answered,
-    check_collapse,
-    hungarian_accuracy,
-    whole_numbers,
-)
+from tfl_helpers.evaluation import metrics
+from tfl_helpers.evaluation.metrics import UNKNOWN, Answers, answered, whole_numbers
 
 
 class Pairing:
     """Pair groups with classes on training images, and count on test images.
 
     One-to-one (Hungarian) as far as there are classes; with more groups than classes, each group
-    left over takes the class most frequent in it. Images whose answer is -1 are ignored.
+    left over takes the class most frequent in it. Images whose answer is -1 are ignored. The
+    attribute `mapping` is a dict from group to class.
 
     Parameters
     ----------
     train_answers, train_groups : array of int, shape (n,)
         True class (sealed or not) and group of each training image.
-    n_classes : int, optional
-        Number of classes, where `train_answers` may not show all of 0 .. n_classes - 1. Then the
-        pairing stays one-to-one for up to `n_classes` groups.
-
-    Attributes
-    ----------
-    mapping : dict
-        Group number to class number, for every group that holds an answered image.
 
     Examples
     --------
     >>> pairing = Pairing([0, 0, 1, 1], [5, 5, 3, 3])
-    >>> pairing.mapping
-    {3: 1, 5: 0}
-    >>> pairing.predict([5, 3, 4])
-    array([ 0,  1, -1])
+    >>> pairing.mapping, pairing.predict([5, 3, 4])
+    ({3: 1, 5: 0}, array([ 0,  1, -1]))
     """
 
-    def __init__(
-        self, train_answers: Answers, train_groups: ArrayLike, n_classes: int | None = None
-    ) -> None:
+    def __init__(self, train_answers: Answers, train_groups: ArrayLike) -> None:
         self._groups = whole_numbers(train_groups, "train_groups")
         answers, groups = answered(train_answers, self._groups, "groups")
         counts = pd.crosstab(groups, answers)
         self._n_classes = counts.shape[1]
-        if n_classes is not None:
-            if answers.min() < 0 or answers.max() >= n_classes:
-                raise ValueError(
-                    f"answers run from {answers.min()} to {answers.max()}, which does not fit "
-                    f"n_classes={n_classes}: they must be 0 .. n_classes - 1"
-                )
-            counts = counts.reindex(columns=range(n_classes), fill_value=0)
         classes = counts.columns[match(counts)].tolist()
         self.mapping: dict[int, int] = dict(zip(counts.index.tolist(), classes, strict=True))
 
@@ -82,7 +57,7 @@ class Pairing:
     ) -> pd.DataFrame:
         """Count test images by true class (rows) and the class their group stands for (columns).
 
-        A last column "no class" counts those in a group that no training image is in.
+        Images in a group that no training image is in are called "no class".
         """
         true, groups = answered(test_answers, whole_numbers(test_groups, "test_groups"), "groups")
         called = self.predict(groups)
@@ -98,19 +73,8 @@ class Pairing:
     ) -> pd.DataFrame:
         """Compare how sure a method was of test images with how often it was right.
 
-        Parameters
-        ----------
-        test_answers : array of int, shape (m,)
-            True classes, sealed or not.
-        test_probabilities : array of float, shape (m, k)
-            Share of each group 0 .. k - 1, rows sum to one. The largest is the confidence.
-        n_bins : int
-            Equal parts of 0..1; images are counted by their confidence.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row per part: `low`, `high`, `images`, `confidence` (mean), `right` (share).
+        A row per part of 0..1 that the confidence, the largest of an image's probabilities, falls
+        into: `low` and `high` end, `images`, `confidence` (mean), `right` (share).
 
         References
         ----------
@@ -122,17 +86,15 @@ class Pairing:
         table["right"] = table.called == table.true
         part = np.minimum((table.confidence * n_bins).astype(int), n_bins - 1)
         means = table.groupby(part)[["confidence", "right"]].mean().reindex(range(n_bins))
-        images, edges = np.bincount(part, minlength=n_bins), np.linspace(0, 1, n_bins + 1)
-        bins = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "images": images})
-        return bins.join(means)
+        edges, images = np.linspace(0, 1, n_bins + 1), np.bincount(part, minlength=n_bins)
+        return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "images": images}).join(means)
 
     def mistakes(
         self, test_answers: Answers, test_probabilities: ArrayLike, class_names: Sequence[str] = ()
     ) -> pd.DataFrame:
         """List the test images that were called wrong, the most confident first.
 
-        Takes what `reliability` takes; columns `image` (position among the test images), `true`,
-        `called` ("no class" in a group that no training image is in), `confidence`.
+        Columns: `image` (its position), `true` and `called` class, `confidence`.
         """
         table = self._called(test_answers, test_probabilities).query("true != called")
         table = table.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
@@ -144,11 +106,11 @@ class Pairing:
         true, groups = answered(test_answers, whole_numbers(test_groups, "test_groups"), "groups")
         sizes = np.unique(self._groups, return_counts=True)[1]
         asked = n_groups or max(len(sizes), self._n_classes)
-        if alarm := check_collapse(self._groups, asked, warn=False):
-            warnings.warn(alarm, CollapseWarning, stacklevel=3)
+        if alarm := metrics.check_collapse(self._groups, asked, warn=False):
+            warnings.warn(alarm, metrics.CollapseWarning, stacklevel=3)
         return {
             "accuracy": float(np.mean(self.predict(groups) == true)),
-            "hungarian_test": hungarian_accuracy(true, groups),
+            "hungarian_test": metrics.hungarian_accuracy(true, groups),
             "nmi": float(normalized_mutual_info_score(true, groups)),
             "ari": float(adjusted_rand_score(true, groups)),
             "n_groups": len(sizes),
@@ -161,8 +123,8 @@ class Pairing:
         p = np.asarray(test_probabilities, "float64")
         if p.ndim != 2 or not len(p) or not (p >= 0).all() or np.abs(p.sum(1) - 1).max() > 1e-3:
             raise ValueError(
-                f"test_probabilities of shape {p.shape} must be (images, groups), each row 0 or "
-                "more and summing to one, without NaN: what predict_proba returns"
+                f"test_probabilities of shape {p.shape} must be as predict_proba returns them: "
+                "(images, groups), 0 or more, without NaN, rows summing to one"
             )
         true, rows = answered(test_answers, np.arange(len(p)), "rows of probabilities")
         called, sure = self.predict(p[rows].argmax(1)), p[rows].max(1)
@@ -181,13 +143,11 @@ def score(
 
     Parameters
     ----------
-    train_answers, test_answers : array of int, shape (n,) and (m,)
-        True classes, sealed or not; rows with -1 are ignored.
-    train_groups, test_groups : array of int, shape (n,) and (m,)
-        Group of each image. A test group that no training image is in counts as wrong.
+    train_answers, train_groups, test_answers, test_groups : array of int, shape (n,) or (m,)
+        True class (sealed or not, -1 is ignored) and group of each image. Test images in a group
+        that no training image is in are wrong.
     n_groups : int, optional
-        How many groups were asked for, for `check_collapse`, which may warn. By default the number
-        of groups or of classes in the training images, whichever is larger.
+        How many `check_collapse` expects; by default as many as train has groups or classes.
 
     Returns
     -------

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageDraw
+from sklearn.datasets import load_sample_image
 
 
 def make_messy_folder(out: str | Path) -> dict[str, str]:
@@ -14,21 +15,14 @@ def make_messy_folder(out: str | Path) -> dict[str, str]:
     Parameters
     ----------
     out : str or Path
-        A folder that is new or empty. It gets parts of the two sample photos that ship with
-        scikit-learn, a temple and a flower; one only claims to have 200 million pixels.
+        A folder that is new or empty, for parts of the two sample photos of scikit-learn, a temple
+        and a flower; one file only claims to have 200 million pixels.
 
     Returns
     -------
     dict of str to str
         What `inspect` should say of each file: path within `out` -> problem, "" for a good one.
-
-    Raises
-    ------
-    FileExistsError
-        There is something in `out` already, or it is a file.
     """
-    from sklearn.datasets import load_sample_image
-
     out = Path(out).expanduser()
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise FileExistsError(f"{out} is not an empty folder: choose a new one, nothing is written")
@@ -49,9 +43,8 @@ def make_messy_folder(out: str | Path) -> dict[str, str]:
         tiles = [whole.crop((x, y, x + 200, y + 200)) for x, y in corners.tolist()]
         names = ("00.jpg", "01.jpg", "02.jpg", "03.jpg", "04.png", "05.png")
         good = {name: write(f"{subject}/{name}", "", tiles.pop()) for name in names}
-        for whole_one in ("00.jpg", "04.png"):
-            half = good[whole_one][: len(good[whole_one]) // 2]
-            write(f"{subject}/half{whole_one[2:]}", "truncated", half)
+        for name, suffix in (("00.jpg", "jpg"), ("04.png", "png")):
+            write(f"{subject}/half.{suffix}", "truncated", good[name][: len(good[name]) // 2])
         write(f"{subject}/copy of 01.jpg", "duplicate", good["01.jpg"])
         smaller = Image.open(out / subject / "02.jpg").resize((120, 120))
         write(f"{subject}/02_smaller.jpg", "near-duplicate", smaller, quality=95)
@@ -67,9 +60,8 @@ def make_messy_folder(out: str | Path) -> dict[str, str]:
     write("flower/huge.png", "huge", claim)
     write("temple/notes.txt", "not-an-image", b"Taken on a cloudy day.\n")
     write("flower/text.jpg", "not-an-image", b"<p>404: this photo is not here any more</p>\n")
-    write(
-        "temple/lens_cap.jpg", "blank", Image.fromarray(rng.integers(0, 4, (200, 200, 3), "uint8"))
-    )
+    dark = Image.fromarray(rng.integers(0, 4, (200, 200, 3), "uint8"))
+    write("temple/lens_cap.jpg", "blank", dark)
     write("flower/white.png", "blank", Image.new("RGB", (200, 200), "white"))
     first, *others = (spare.pop().quantize() for _ in range(3))
     write("flower/moving.gif", "animated, palette", first, save_all=True, append_images=others)

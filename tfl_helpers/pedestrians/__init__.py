@@ -16,21 +16,3 @@ from tfl_helpers.pedestrians.detector import (
 from tfl_helpers.pedestrians.miss_rate import log_average_miss_rate, match_boxes, miss_rate_curve
 from tfl_helpers.pedestrians.naming import name_groups, prototypes
 from tfl_helpers.pedestrians.windows import montage, parts_of_people, random_windows
-
-__all__ = [
-    "SCALES",
-    "classifier",
-    "load_scenes",
-    "log_average_miss_rate",
-    "match_boxes",
-    "miss_rate_curve",
-    "montage",
-    "name_groups",
-    "parts_of_people",
-    "person_boxes",
-    "prototypes",
-    "random_windows",
-    "scan",
-    "scorer",
-    "suppress",
-]

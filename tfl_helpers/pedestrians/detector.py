@@ -11,39 +11,31 @@ from scipy.ndimage import gaussian_filter
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from tfl_helpers.datasets.scenes import CROP
+
 SCALES = (1.5, 1.0, 0.71, 0.5)  # of a photo: windows of 85, 128, 180 and 256 of its pixels
 
 
-def classifier(
-    backbone: keras.Model, z: np.ndarray, wanted: ArrayLike, *, strength: float = 0.01
-) -> keras.Model:
+def classifier(backbone: keras.Model, z: np.ndarray, wanted: ArrayLike) -> keras.Model:
     """Put a linear classifier of named groups behind a backbone: one network for raw images.
+
+    It gives log-odds, float32 (b,), of being what is wanted: unlike probabilities, which round to
+    1, they keep their order.
 
     Parameters
     ----------
-    backbone : keras.Model
-        From `backbones.load`: raw images to features.
-    z : np.ndarray, shape (n, d)
-        Its features of the training images, not scaled.
+    backbone, z : keras.Model and np.ndarray, shape (n, d)
+        From `backbones.load`; its features of the training images, not scaled.
     wanted : array of bool, shape (n,)
         Whether an image's group has the name that is looked for: self-made labels, no answers.
-    strength : float
-        C of the logistic regression: small keeps it from learning single wrong labels by heart.
-
-    Returns
-    -------
-    keras.Model
-        Raw images (b, h, w, c), 0..255, to float32 (b,): log-odds of being what is wanted. Their
-        order is finer than that of probabilities, which round to 1.
     """
     wanted = np.asarray(wanted, bool)
     if wanted.all() or not wanted.any():
-        raise ValueError(
-            f"{wanted.sum()} of {len(wanted)} images are wanted: name at least one group so, and "
-            "at least one otherwise"
-        )
+        found = f"{wanted.sum()} of {len(wanted)} images are wanted"
+        raise ValueError(f"{found}: name at least one group so, and at least one otherwise")
     scale = StandardScaler().fit(z)
-    linear = LogisticRegression(C=strength, max_iter=1000).fit(scale.transform(z), wanted)
+    linear = LogisticRegression(C=0.01, max_iter=1000)  # lest it learn wrong names by heart
+    linear.fit(scale.transform(z), wanted)
     kernel = linear.coef_[0] / scale.scale_
     bias = linear.intercept_[0] - kernel @ scale.mean_
     layer = keras.layers.Dense(1, name="log_odds")
@@ -53,14 +45,9 @@ def classifier(
 
 
 def scorer(model: keras.Model, *, batch_size: int = 256) -> Callable[[ArrayLike], np.ndarray]:
-    """Compile a classifier into a function from images to scores.
+    """Compile a `classifier` into a function from images (n, h, w, 3), 0..255, to scores (n,).
 
-    Parameters
-    ----------
-    model : keras.Model
-        From `classifier`. Images (n, h, w, 3), 0..255, become grey where it wants them so.
-    batch_size : int
-        Images at a time.
+    It asks about `batch_size` images at a time, and makes them grey for a network that wants so.
     """
     grey = model.input_shape[-1] == 1
 
@@ -81,37 +68,29 @@ def scan(
     image: np.ndarray,
     score: Callable[[np.ndarray], np.ndarray],
     *,
-    window: tuple[int, int] = (128, 64),
     step: int = 16,
     scales: Sequence[float] = SCALES,
     smooth: float = 0.7,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ask about every window of a photo: one window slides over an image pyramid.
 
+    Returns boxes, float32 (n, 4): top, left, bottom, right in pixels of the photo, and scores (n,).
+
     Parameters
     ----------
-    image : np.ndarray
-        uint8 (h, w, 3).
-    score : callable
-        Images float32 (n, *window, 3), 0..255, to scores (n,), such as `scorer` makes.
-    window, step : (int, int) and int
-        Height and width of the window, as the crops had that were learned; pixels to the next one.
-    scales : sequence of float
-        The photo is resized by each: large factors find small people.
+    image, score : np.ndarray, uint8 (h, w, 3), and callable
+        Photo; what gives images float32 (n, 128, 64, 3), 0..255, scores (n,), such as a `scorer`.
+    step, scales : int and sequence of float
+        Pixels from window to window; factors to resize the photo by: large ones find small people.
     smooth : float
-        Scores of one scale are smoothed by a Gaussian of so many steps (0: not at all), since
-        several windows see a person, and one a chance hit.
-
-    Returns
-    -------
-    boxes, scores : np.ndarray
-        float32 (n, 4), top, left, bottom, right in pixels of the photo, and float32 (n,).
+        Width, in steps, of the Gaussian that smooths the scores of a scale (0: none), since several
+        windows see a person, and one a chance hit.
 
     References
     ----------
     Dalal and Triggs (2005), Histograms of oriented gradients for human detection.
     """
-    boxes, scores = [np.zeros((0, 4), "float32")], [np.zeros(0, "float32")]
+    window, boxes, scores = CROP, [np.zeros((0, 4), "float32")], [np.zeros(0, "float32")]
     for scale in scales:
         sides = [round(side * scale) for side in image.shape[:2]]
         if sides[0] < window[0] or sides[1] < window[1]:
@@ -132,13 +111,8 @@ def suppress(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Keep the surest of the boxes that mean the same, in order: non-maximum suppression.
 
-    Parameters
-    ----------
-    boxes, scores : np.ndarray, float (n, 4) and (n,)
-        From `scan`.
-    threshold, overlap : float
-        Boxes with a lower score are dropped, and those that share a larger part (intersection over
-        union) with a surer one.
+    Of the `boxes` and `scores` of a `scan`, those with a score below `threshold` go, and those that
+    share more than `overlap` (intersection over union) with a surer one.
 
     Examples
     --------
@@ -146,27 +120,15 @@ def suppress(
     >>> suppress(boxes, np.array([1, 2, 3], "float32"), threshold=0)[1]
     array([3., 2.], dtype=float32)
     """
-    if not len(boxes):
-        return boxes, scores
-    kept = tf.image.non_max_suppression(
-        boxes, scores, len(boxes), float(overlap), float(threshold)
-    ).numpy()
-    return boxes[kept], scores[kept]
+    kept = tf.image.non_max_suppression(boxes, scores, len(boxes), overlap, float(threshold))
+    return boxes[kept.numpy()], scores[kept.numpy()]
 
 
-def person_boxes(boxes: np.ndarray, filled: float = 0.75, aspect: float = 0.41) -> np.ndarray:
-    """Take the margin of windows away: boxes around the person alone.
+def person_boxes(boxes: ArrayLike, filled: float = 0.75, aspect: float = 0.41) -> np.ndarray:
+    """Take the margin of windows (n, 4) away: boxes, float (n, 4), around the person alone.
 
-    Parameters
-    ----------
-    boxes : np.ndarray, float (n, 4)
-        Windows: top, left, bottom, right.
-    filled, aspect : float
-        Share of a window's height that the person fills; width of a box by its height.
-
-    References
-    ----------
-    Dollar et al. (2012): 0.41 is the mean of pedestrians, to which the field sets all boxes.
+    A person fills the share `filled` of a window's height; boxes are `aspect` times as wide as
+    high, the mean of pedestrians (Dollar et al., 2012), to which the field sets all boxes.
 
     Examples
     --------

@@ -23,7 +23,7 @@ def match_boxes(
     """Match detected boxes with the people in each scene, the surest box first.
 
     A box is right if it shares at least `overlap` with a person that no surer box has taken; of
-    several it takes the one it shares most with. All others are false alarms.
+    several it takes the one it shares most with. This is the rule of PASCAL VOC.
 
     Parameters
     ----------
@@ -32,26 +32,18 @@ def match_boxes(
     boxes, scores : sequences, one per scene, of float arrays (m, 4) and (m,)
         Detected: top, left, bottom, right; the larger the score, the surer.
     overlap, aspect : float
-        Intersection over union; the width by height that the people's boxes get first, around the
-        same middle (the field takes 0.41, so that swinging arms do not matter; None: their own).
+        Intersection over union; width by height that the people's boxes are set to first (the field
+        takes 0.41, so that swinging arms do not matter; None: their own).
 
     Returns
     -------
-    found : pandas.DataFrame
-        A row per box: `scene` (position), `score`, `right` (bool).
-    missed : pandas.DataFrame
-        A row per person: `scene`, `height` (pixels), `visible` and `dark` (-1 where not known),
-        `score` of the box that found it (NaN: none did).
-
-    References
-    ----------
-    The rule of PASCAL VOC and of Dollar et al. (2012).
+    found, missed : pandas.DataFrame
+        A row per box: `scene`, `score`, `right`. A row per person: `scene`, `height` (pixels),
+        `visible` and `dark` (-1: not known), `score` of the box that found it (NaN: none did).
     """
     if not len(people) == len(boxes) == len(scores) or not len(people):
-        raise ValueError(
-            f"{len(people)} scenes, boxes for {len(boxes)}, scores for {len(scores)}: give one "
-            "array per scene"
-        )
+        counts = f"{len(people)} scenes, boxes for {len(boxes)}, scores for {len(scores)}"
+        raise ValueError(f"{counts}: give one array per scene")
     found, missed = [], []
     for scene, (known, b, s) in enumerate(zip(people, boxes, scores, strict=True)):
         known = unseal(known) if isinstance(known, SealedAnswers) else np.asarray(known)
@@ -81,16 +73,8 @@ def match_boxes(
 def miss_rate_curve(found: pd.DataFrame, n_people: int, n_scenes: int) -> pd.DataFrame:
     """Compute the miss rate against false alarms per image, for every threshold.
 
-    Parameters
-    ----------
-    found, n_people, n_scenes : pandas.DataFrame, int, int
-        From `match_boxes`; how many there are in all.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per score, falling: `threshold` (boxes with at least this score count), `fppi` (false
-        positives per image), `miss_rate` (share of the people without a box). First: no box at all.
+    A row for no box at all, then one per score of `found`, from `match_boxes`: `threshold` (the
+    score), `fppi` (false positives per image), `miss_rate` (share of the people without a box).
 
     References
     ----------
@@ -106,20 +90,19 @@ def miss_rate_curve(found: pd.DataFrame, n_people: int, n_scenes: int) -> pd.Dat
         raise ValueError(f"{n_people} people in {n_scenes} scenes: at least one of each is needed")
     per_score = found.groupby("score").right.agg(["sum", "size"]).sort_index(ascending=False)
     right, boxes = per_score["sum"].cumsum(), per_score["size"].cumsum()
-    return pd.DataFrame(
-        {
-            "threshold": [np.inf, *per_score.index],
-            "fppi": [0.0, *(boxes - right) / n_scenes],
-            "miss_rate": [1.0, *1 - right / n_people],
-        }
-    )
+    points = {
+        "threshold": [np.inf, *per_score.index],
+        "fppi": [0.0, *(boxes - right) / n_scenes],
+        "miss_rate": [1.0, *1 - right / n_people],
+    }
+    return pd.DataFrame(points)
 
 
 def log_average_miss_rate(curve: pd.DataFrame) -> float:
     """Sum up a `miss_rate_curve` in the field's one number: 0 is perfect, 1 finds nobody.
 
-    The geometric mean of the miss rates at nine rates of false positives per image from 0.01 to 1,
-    evenly spaced on a log scale: at each the lowest reached with no more false positives.
+    The geometric mean of the lowest miss rates reached with no more false positives per image than
+    each of nine numbers from 0.01 to 1, evenly spaced on a log scale.
 
     Examples
     --------

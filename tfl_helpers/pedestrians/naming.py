@@ -9,19 +9,12 @@ from sklearn.base import ClusterMixin
 
 
 def prototypes(z: ArrayLike, groups: ArrayLike, n: int = 8) -> dict[int, np.ndarray]:
-    """Find the images that show best what a group is about: those nearest to its centre.
+    """Find the positions of the `n` images nearest to the centre of each group, nearest first.
 
     Parameters
     ----------
     z, groups : array, shape (m, d), and array of int, shape (m,)
         Features, scaled as they were grouped; group of each image.
-    n : int
-        How many of each group, fewer where it has fewer.
-
-    Returns
-    -------
-    dict
-        Group number to positions int (<= n,), the nearest first.
 
     Examples
     --------
@@ -41,35 +34,27 @@ def name_groups(
 ) -> dict[int, str]:
     """Give every group the name that somebody gave to a few images in it.
 
+    It is the most frequent one in the group, of ties the first; where nobody looked at an image of
+    the group, the name of the image nearest to its centre.
+
     Parameters
     ----------
-    model : scikit-learn clusterer
-        Fitted; with `labels_` and `predict`, such as `clustering.NeighbourClustering`.
-    z, z_seen : array, shape (n, d) and (s, d)
-        The features that it was fitted on; those of the images that were looked at.
-    names : sequence of str
-        What each of these shows.
-
-    Returns
-    -------
-    dict
-        Group number to name: the most frequent one among its images that were looked at, of ties
-        the first; where there is none, that of the image nearest to the group's centre.
+    model, z : fitted clusterer with `labels_` and `predict`, and array, shape (n, d)
+        Such as `clustering.NeighbourClustering`; the features that it was fitted on.
+    z_seen, names : array, shape (s, d), and sequence of str
+        Features of the images that were looked at, and what each of them shows.
 
     Examples
     --------
     >>> from sklearn.cluster import KMeans
     >>> z = np.array([[0.0], [1], [9]])
-    >>> names = name_groups(KMeans(2, random_state=0).fit(z), z, z[[0, 2]], ["tree", "person"])
-    >>> sorted(names.values())
+    >>> sorted(name_groups(KMeans(2).fit(z), z, z[[0, 2]], ["tree", "person"]).values())
     ['person', 'tree']
     """
     z, z_seen, groups = np.asarray(z), np.asarray(z_seen), model.labels_
     if not len(names) or len(names) != len(z_seen):
-        raise ValueError(
-            f"{len(names)} names for {len(z_seen)} images: look at one prototype or more, and give "
-            "each image a name"
-        )
+        counts = f"{len(names)} names for {len(z_seen)} images"
+        raise ValueError(f"{counts}: look at one prototype or more, and name each")
     groups_seen, named = model.predict(z_seen), {}
     for group in np.unique(groups).tolist():
         votes = Counter(name for name, g in zip(names, groups_seen, strict=True) if g == group)

@@ -1,47 +1,37 @@
 """Images made of others without a label: windows at random places, parts of crops, montages."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
 from tfl_helpers.datasets import scenes
+from tfl_helpers.pedestrians.detector import person_boxes
 
 
-def random_windows(
-    streets: Sequence[scenes.Scene], n: int, *, seed: int = 0, size: tuple[int, int] = scenes.CROP
-) -> np.ndarray:
-    """Cut windows of all sizes at random places, whatever they show.
+def random_windows(streets: Sequence[scenes.Scene], n: int, *, seed: int = 0) -> np.ndarray:
+    """Cut n windows at random places, whatever they show, and resize them: uint8 (n, 128, 64, 3).
 
-    Parameters
-    ----------
-    streets : sequence of Scene
-        Where from; each gives about as many. Their `people` are not looked at.
-    n, seed : int
-        How many; what draws places and sizes, from half of `size` to the whole photo.
-    size : (int, int)
-        Height and width of the result: uint8 (n, height, width, 3).
+    Each of the `streets` gives about as many, from half of a crop's size to the whole photo; their
+    `people` are not looked at.
     """
-    rng, found, ratio = np.random.default_rng(seed), [], size[1] / size[0]
+    rng, found = np.random.default_rng(seed), []
+    height, ratio = scenes.CROP[0], scenes.CROP[1] / scenes.CROP[0]
     for number in range(n):
         image = streets[number % len(streets)].image
         most = min(image.shape[0], image.shape[1] / ratio)
-        tall = round(np.exp(rng.uniform(np.log(min(size[0] / 2, most)), np.log(most))))
-        found.append(_crop_anywhere(image, (tall, max(int(tall * ratio), 1)), size, rng))
+        tall = round(np.exp(rng.uniform(np.log(min(height / 2, most)), np.log(most))))
+        window = (tall, max(int(tall * ratio), 1))
+        found.append(_crop_anywhere(image, window, scenes.CROP, rng))
     return np.stack(found)
 
 
 def parts_of_people(images: np.ndarray, n: int, *, seed: int = 0) -> np.ndarray:
-    """Cut parts out of crops, half to two thirds as large, and enlarge them to the crops' size.
+    """Cut n parts out of crops of people and enlarge them to the crops' size: uint8 (n, h, w, 3).
 
-    As background they teach a detector where a person begins and ends, without a label.
-
-    Parameters
-    ----------
-    images : np.ndarray
-        uint8 (m, h, w, 3): crops that are taken for people.
-    n, seed : int
-        How many parts, uint8 (n, h, w, 3); what draws crops, sizes and places.
+    They are half to two thirds as large as the crops, uint8 (m, h, w, 3). As background they teach
+    a detector where a person begins and ends.
     """
     rng, size, found = np.random.default_rng(seed), images.shape[1:3], []
     for number in rng.integers(len(images), size=n):
@@ -51,54 +41,46 @@ def parts_of_people(images: np.ndarray, n: int, *, seed: int = 0) -> np.ndarray:
     return np.stack(found)
 
 
-def montage(
-    images: np.ndarray, classes: np.ndarray, *, rows: int = 3, columns: int = 9, seed: int = 0
-) -> scenes.Scene:
+def montage(images: np.ndarray, classes: np.ndarray, *, seed: int = 0) -> scenes.Scene:
     """Put real crops of both classes together into one large picture: no street, but real pixels.
+
+    The ground is laid with 3 x 9 crops of background. Three crops of each class are then put on it,
+    and one of each enlarged to one and a half, where they hide no other.
 
     Parameters
     ----------
-    images : np.ndarray
-        uint8 (n, h, w, 3), crops of one size.
-    classes : np.ndarray
-        int (n,): 1 for a pedestrian. Whoever opens answers for this does so on purpose.
-    rows, columns : int
-        Size of the ground, in crops; it is laid with background. Three crops of each class are
-        then put on it, and one of each enlarged to one and a half, where they hide no other.
-    seed : int
-        Draws crops and places.
+    images, classes : np.ndarray, uint8 (n, h, w, 3) and int (n,)
+        Crops; 1 for a pedestrian (answers, opened on purpose). `seed` draws crops and places.
     """
     rng, (tall, wide) = np.random.default_rng(seed), images.shape[1:3]
     pools = [rng.permutation(np.flatnonzero(classes == c)) for c in (0, 1)]
-    if len(pools[0]) < rows * columns + 4 or len(pools[1]) < 4:
+    if len(pools[0]) < 31 or len(pools[1]) < 4:
         raise ValueError(f"{len(pools[0])} background crops and {len(pools[1])} people: too few")
-    ground = images[pools[0][: rows * columns]].reshape(rows, columns, tall, wide, 3)
-    ground = ground.swapaxes(1, 2).reshape(rows * tall, columns * wide, 3)
-    picture, taken, people = Image.fromarray(ground), np.zeros(ground.shape[:2], bool), []
-    chosen = [(c, pools[c][-1 - i], 1.5 if i == 3 else 1.0) for c in (1, 0) for i in (3, 2, 1, 0)]
-    for kind, number, scale in chosen:
-        h, w = round(tall * scale), round(wide * scale)
+    ground = images[pools[0][:27]].reshape(3, 9, tall, wide, 3).swapaxes(1, 2)
+    picture = Image.fromarray(ground.reshape(3 * tall, 9 * wide, 3))
+    taken, people = np.zeros((3 * tall, 9 * wide), bool), []
+    for kind, i in itertools.product((1, 0), (4, 3, 2, 1)):
+        h, w = (round(side * (1.5 if i == 4 else 1)) for side in (tall, wide))
         for _ in range(1000):
-            top, left = rng.integers(taken.shape[0] - h + 1), rng.integers(taken.shape[1] - w + 1)
+            top, left = rng.integers(3 * tall - h + 1), rng.integers(9 * wide - w + 1)
             if not taken[top : top + h, left : left + w].any():
                 break
         else:
-            raise ValueError(f"a picture of {rows} x {columns} crops has no room for eight more")
+            raise ValueError(f"seed={seed} leaves no room for eight crops: take another")
         taken[top : top + h, left : left + w] = True
-        picture.paste(
-            Image.fromarray(images[number]).resize((w, h), Image.Resampling.BILINEAR), (left, top)
-        )
+        crop = Image.fromarray(images[pools[kind][-i]])
+        picture.paste(crop.resize((w, h), Image.Resampling.BILINEAR), (left, top))
         if kind == 1:
-            y, x, half = top + h / 2, left + w / 2, scenes.FILLED * h / 2
-            people.append((y - half, x - 0.41 * half, y + half, x + 0.41 * half, 100, -1))
-    return scenes.Scene(f"montage-{seed}", np.asarray(picture), np.round(people).astype(int))
+            people.append((top, left, top + h, left + w))
+    facts = np.tile([100, -1], (len(people), 1))  # all is visible; night or not is not known
+    boxes = np.round(person_boxes(people, scenes.FILLED)).astype(int)
+    return scenes.Scene(f"montage-{seed}", np.asarray(picture), np.hstack([boxes, facts]))
 
 
 def _crop_anywhere(
     image: np.ndarray, window: Sequence[int], size: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:
     """Cut a window (height, width) at a random place, and resize it."""
-    top, left = (
-        rng.integers(end - side + 1) for end, side in zip(image.shape[:2], window, strict=True)
-    )
+    top = rng.integers(image.shape[0] - window[0] + 1)
+    left = rng.integers(image.shape[1] - window[1] + 1)
     return scenes.crop_window(image, (top, left, top + window[0], left + window[1]), size)

@@ -1,6 +1,5 @@
 """How many groups there may be, and of which sizes."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,21 +10,10 @@ from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
 
-from tfl_helpers.clustering import (
-    NOT_GROUPED,
-    agreement,
-    balanced_kmeans,
-    leading_components,
-    nearest,
-    neighbour_graph,
-    spectral_embedding,
-    spectrum,
-    stability,
-    walk_length,
-    walk_spectrum,
-)
+from tfl_helpers import clustering
 
 MAX_SEED = np.iinfo(np.int32).max
+N_PARTS = 6  # random parts of the images, two thirds each, compared in pairs
 MOST_SHOWN = 2000  # rows whose silhouettes are computed
 
 
@@ -39,13 +27,7 @@ class GroupNumber(NamedTuple):
 
 
 def estimate_n_clusters(
-    z: ArrayLike,
-    k_min: int = 2,
-    k_max: int = 20,
-    *,
-    n_neighbors: int = 15,
-    n_repeats: int = 3,
-    random_state: Any = None,
+    z: ArrayLike, k_min: int = 2, k_max: int = 20, *, random_state: Any = None
 ) -> GroupNumber:
     """Estimate the number of groups, with a range.
 
@@ -55,10 +37,8 @@ def estimate_n_clusters(
         Features; a few thousand rows are enough.
     k_min, k_max : int
         Numbers to try; 2 <= k_min <= k_max < n - 1.
-    n_neighbors, n_repeats : int
-        Of the graph; pairs of random parts of the images, for the stability.
     random_state : int, RandomState or None
-        Draws them.
+        Draws parts of the images and starts.
 
     Returns
     -------
@@ -68,11 +48,6 @@ def estimate_n_clusters(
         k-th to the next eigenvalue of the graph), `stability` (of groups found on two random parts,
         where they overlap), `silhouette` (of the groups in the embedding); larger is better.
 
-    Raises
-    ------
-    ValueError
-        The range makes no sense.
-
     References
     ----------
     von Luxburg (2007), A tutorial on spectral clustering; von Luxburg (2010), Clustering stability;
@@ -81,29 +56,29 @@ def estimate_n_clusters(
     Examples
     --------
     >>> z = np.repeat(np.eye(3), 20, axis=0) + np.random.default_rng(0).normal(0, 0.1, (60, 3))
-    >>> estimate_n_clusters(z, 2, 5, n_repeats=1, random_state=0).suggestion
+    >>> estimate_n_clusters(z, 2, 4, random_state=0).suggestion
     3
     """
     z, rng = normalize(z), check_random_state(random_state)
     n = len(z)
     if not 2 <= k_min <= k_max < n - 1:
         raise ValueError(f"k_min={k_min}, k_max={k_max}: 2 <= k_min <= k_max < {n - 1} is needed")
-    spectra = [spectrum(neighbour_graph(z, n_neighbors), k_max + 1, random_state=rng)]
+    spectra = [clustering.spectrum(clustering.neighbour_graph(z), k_max + 1, random_state=rng)]
     parts = []
-    for _ in range(2 * n_repeats):
+    for _ in range(N_PARTS):
         parts.append(np.sort(rng.choice(n, max(n * 2 // 3, min(k_max + 2, n)), replace=False)))
-        graph = neighbour_graph(z[parts[-1]], n_neighbors)
-        spectra.append(spectrum(graph, k_max, random_state=rng))
+        graph = clustering.neighbour_graph(z[parts[-1]])
+        spectra.append(clustering.spectrum(graph, k_max, random_state=rng))
     shown = rng.choice(n, min(n, MOST_SHOWN), replace=False)
     rows = []
     for k in range(k_min, k_max + 1):
-        places = [spectral_embedding(part, k) for part in spectra]
-        groups, *found = _group_each(places, k, "none", rng)
+        places = [clustering.spectral_embedding(part, k) for part in spectra]
+        groups, stability = _group(places, parts, k, "none", rng)
         groups = groups[shown]
         distinct = 1 < len(np.unique(groups)) < len(groups)
         silhouette = silhouette_score(places[0][shown], groups) if distinct else 0.0
         eigengap = spectra[0].values[k - 1] - spectra[0].values[k]
-        rows.append((k, eigengap, _stability_of_parts(found, parts, n), silhouette))
+        rows.append((k, eigengap, stability, silhouette))
     curves = pd.DataFrame(rows, columns=["k", "eigengap", "stability", "silhouette"])
     three = curves.set_index("k")
     suggestion = int(three.rank().mean(axis=1).idxmax())
@@ -111,14 +86,7 @@ def estimate_n_clusters(
     return GroupNumber(suggestion, min(preferred), max(preferred), curves)
 
 
-def balance_evidence(
-    z: ArrayLike,
-    n_clusters: int,
-    *,
-    n_neighbors: int = 15,
-    n_repeats: int = 3,
-    random_state: Any = None,
-) -> pd.DataFrame:
+def balance_evidence(z: ArrayLike, n_clusters: int, *, random_state: Any = None) -> pd.DataFrame:
     """Group once with each balance and say what speaks for it.
 
     Forcing equal sizes on unequal kinds cuts a large kind in two, right through neighbours, and
@@ -126,7 +94,7 @@ def balance_evidence(
 
     Parameters
     ----------
-    z, n_neighbors, n_repeats, random_state
+    z, random_state
         As in `estimate_n_clusters`.
     n_clusters : int
         Number of groups, 2 or more and fewer than two thirds of the rows.
@@ -138,53 +106,41 @@ def balance_evidence(
         `effective_groups`: exp of the entropy of the sizes. `smallest_group`: images. `agreement`
         with the neighbours. `stability` of the groups found on two random parts, where they
         overlap. `mean_rank` of the last two, 1 is best.
-
-    Raises
-    ------
-    ValueError
-        The number of groups makes no sense.
-
-    Examples
-    --------
-    >>> z = np.repeat(np.eye(3), 20, axis=0) + np.random.default_rng(0).normal(0, 0.1, (60, 3))
-    >>> balance_evidence(z, 3, n_repeats=1, random_state=0).smallest_group.to_list()
-    [20, 20, 20]
     """
     rng, z = check_random_state(random_state), np.asarray(z)
     n = len(z)
     if not 2 <= n_clusters < n * 2 // 3:
         raise ValueError(f"n_clusters={n_clusters}: 2 <= n_clusters < {n * 2 // 3} is needed")
-    z = normalize(leading_components(z, random_state=rng.randint(MAX_SEED)))
-    parts = [np.sort(rng.choice(n, n * 2 // 3, replace=False)) for _ in range(2 * n_repeats)]
+    z = normalize(clustering.leading_components(z, random_state=rng.randint(MAX_SEED)))
+    parts = [np.sort(rng.choice(n, n * 2 // 3, replace=False)) for _ in range(N_PARTS)]
     places = []
     for part in (slice(None), *parts):
-        spectra = walk_spectrum(neighbour_graph(z[part], n_neighbors), n_clusters, random_state=rng)
-        n_steps = walk_length(spectra, n_clusters)
-        places.append(spectral_embedding(spectra, n_clusters, n_steps=n_steps))
-    neighbours, rows = nearest(z, n_neighbors)[0], []
+        graph = clustering.neighbour_graph(z[part])
+        spectrum = clustering.walk_spectrum(graph, n_clusters, random_state=rng)
+        n_steps = clustering.walk_length(spectrum, n_clusters)
+        places.append(clustering.spectral_embedding(spectrum, n_steps=n_steps))
+    neighbours, rows = clustering.nearest(z)[0], []
     for balance in ("relaxed", "none", "uniform"):
-        groups, *found = _group_each(places, n_clusters, balance, rng)
+        groups, stability = _group(places, parts, n_clusters, balance, rng)
         sizes = np.bincount(groups, minlength=n_clusters)
-        scores = agreement(groups, neighbours), _stability_of_parts(found, parts, n)
-        rows.append((balance, np.exp(entropy(sizes)), sizes.min(), *scores))
+        agreement = clustering.agreement(groups, neighbours)
+        rows.append((balance, np.exp(entropy(sizes)), sizes.min(), agreement, stability))
     columns = ["balance", "effective_groups", "smallest_group", "agreement", "stability"]
     table = pd.DataFrame(rows, columns=columns).set_index("balance")
     table["mean_rank"] = table[["agreement", "stability"]].rank(ascending=False).mean(axis=1)
     return table.sort_values("mean_rank", kind="stable")
 
 
-def _group_each(
-    places: Sequence[np.ndarray], k: int, balance: str, rng: np.random.RandomState
-) -> list[np.ndarray]:
-    """Find k groups in each of several embeddings."""
-    return [
-        balanced_kmeans(place, k, balance, random_state=rng.randint(MAX_SEED)) for place in places
+def _group(
+    places: list[np.ndarray], parts: list[np.ndarray], k: int, balance: str, rng: Any
+) -> tuple[np.ndarray, float]:
+    """Group all images (the first places), and say how much pairs of parts (the others) agree."""
+    groups, *found = [
+        clustering.balanced_kmeans(place, k, balance, random_state=rng.randint(MAX_SEED))
+        for place in places
     ]
-
-
-def _stability_of_parts(found: Sequence[np.ndarray], parts: Sequence[np.ndarray], n: int) -> float:
-    """Mean stability of the groups of two parts of n images, for each pair of parts."""
-    runs = np.full((len(parts), n), NOT_GROUPED)
-    for run, part, groups in zip(runs, parts, found, strict=True):
-        run[part] = groups
-    return np.mean([stability(pair) for pair in zip(runs[::2], runs[1::2], strict=True)])
+    runs = np.full((len(parts), len(groups)), clustering.NOT_GROUPED)
+    for run, part, of_part in zip(runs, parts, found, strict=True):
+        run[part] = of_part
+    pairs = zip(runs[::2], runs[1::2], strict=True)
+    return groups, np.mean([clustering.stability(pair) for pair in pairs])

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-PACKAGES = ("tfl-helpers", "tensorflow", "keras", "scikit-learn", "numpy")
-COLUMNS = {"time", "settings", "scores", "seconds", "versions"}
+PACKAGES = "tfl-helpers", "tensorflow", "keras", "scikit-learn", "numpy"
+COLUMNS = "time", "settings", "scores", "seconds", "versions"
 
 
 def record(
@@ -24,7 +24,7 @@ def record(
     Parameters
     ----------
     file : str or Path
-        The table, made where there is none. Two notebooks may use the same.
+        The table, made where there is none; two notebooks may share it.
     run : callable
         Takes the settings, returns a dict of numbers such as `evaluation.score` does.
     **settings
@@ -34,11 +34,6 @@ def record(
     -------
     dict
         What `run` returned.
-
-    Raises
-    ------
-    TypeError, ValueError
-        A setting cannot be written; the file is no such table. Nothing is run or changed.
 
     Examples
     --------
@@ -51,12 +46,14 @@ def record(
     0  3       0.3
     """
     file = Path(file).expanduser()
-    json.dumps(settings, default=_plain)
+    try:  # what will not work shall fail before the run
+        json.dumps(settings, default=np.generic.item)
+    except TypeError as error:
+        raise TypeError(f"{settings} cannot be kept: give numbers, texts or lists") from error
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("ab"):  # what will not work shall not work before the run, not after it
+    with file.open("ab"):
         _read(file)
-    start = time.perf_counter()
-    scores = dict(run(**settings))
+    start, scores = time.perf_counter(), dict(run(**settings))
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     row = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -73,28 +70,21 @@ def record(
 
 
 def read_record(file: str | Path) -> pd.DataFrame:
-    """Read the table that `record` writes.
+    """Read the table that `record` writes, a row per run, oldest first.
 
     Returns
     -------
     pandas.DataFrame
-        A row per run, oldest first: `time` (UTC), a column per setting, a column per score (with
-        "found " before its name where another column has the same), `seconds`, `versions` (a text).
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        Nothing was recorded in this file; it is no such table.
+        `time` (UTC), a column per setting, a column per score (with "found " before its name where
+        another column has the same), `seconds`, `versions` (a text).
     """
     file = Path(file).expanduser()
-    lines = _read(file) if file.exists() else []
-    if not (rows := [row for row in lines if row]):
+    rows, n_torn = _read(file) if file.exists() else ([], 0)
+    if not rows:
         raise FileNotFoundError(f"no runs in {file}: selection.record adds the first")
-    if torn := len(lines) - len(rows):
-        warnings.warn(f"{file}: {torn} lines cannot be read and are passed over", stacklevel=2)
-    settings, scores = (
-        pd.DataFrame([row[part] for row in rows]) for part in ("settings", "scores")
-    )
+    if n_torn:
+        warnings.warn(f"{file}: {n_torn} lines cannot be read and are passed over", stacklevel=2)
+    settings, scores = (pd.DataFrame([row[key] for row in rows]) for key in ("settings", "scores"))
     taken = {name: f"found {name}" for name in [*settings, "time", "seconds", "versions"]}
     table = settings.join(scores.rename(columns=taken)).assign(
         time=[row["time"] for row in rows],
@@ -104,31 +94,15 @@ def read_record(file: str | Path) -> pd.DataFrame:
     return table[["time", *table.columns.drop("time")]]
 
 
-def _read(file: Path) -> list[dict | None]:
-    """Read the rows of a table, with None for a line that is none."""
-    rows = [_row(line) for line in file.read_bytes().splitlines() if line.strip()]
-    if rows and not any(rows):
-        raise ValueError(
-            f"{file} is no table of runs (no line of it can be read): it was left as it is. Give "
-            "the name of a new file, or of one that selection.record made"
-        )
-    return rows
-
-
-def _row(line: bytes) -> dict | None:
-    """Read one line; None if it is no row."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and row.keys() >= COLUMNS else None
-
-
-def _plain(value: Any) -> Any:
-    """Numbers of NumPy as Python's, for JSON."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(
-        f"{value!r} of type {type(value).__name__} cannot be kept in a table of runs: give a "
-        "number, a text or a list of them"
-    )
+def _read(file: Path) -> tuple[list[dict], int]:
+    """Rows of a table, and how many lines are none."""
+    rows, lines = [], [line for line in file.read_bytes().splitlines() if line.strip()]
+    for line in lines:
+        try:
+            row = json.loads(line)
+            rows.append({column: row[column] for column in COLUMNS})
+        except (ValueError, TypeError, KeyError):  # half a line, or something else
+            continue
+    if lines and not rows:
+        raise ValueError(f"{file} is no table of runs, and was left as it is: give another file")
+    return rows, len(lines) - len(rows)

@@ -15,29 +15,27 @@ from tqdm.auto import tqdm
 from tfl_helpers.clustering import NOT_GROUPED, agreement, nearest, stability
 from tfl_helpers.evaluation import check_collapse
 
+SHARE = 0.8  # of the images: what each run sees
+N_NEIGHBORS = 10  # that are asked whether they share a group
+MOST_JUDGED = 2000  # images by which groups are judged
+
 
 def search(
     representations: Mapping[str, np.ndarray],
     methods: Mapping[str, BaseEstimator],
     *,
     seeds: Iterable[int] = range(3),
-    share: float = 0.8,
-    n_neighbors: int = 10,
-    most: int = 2000,
 ) -> pd.DataFrame:
     """Try every method on every representation and rank them, without a single answer.
 
     Each seed starts the method and draws the images it sees. Candidates are ordered by their mean
-    rank over three scores, averaged over the seeds; those that crowd into few groups come last:
-
-    - `agreement`: do neighbours share a group?
-    - `silhouette`: are the groups apart on a map (UMAP)?
-    - `stability`: do the runs find the same groups?
+    rank over three scores, averaged over the seeds: `agreement` (do neighbours share a group?),
+    `silhouette` (are the groups apart on a map?), `stability` (do the runs find the same groups?).
+    Those that crowd into few groups come last.
 
     Within one representation, neighbours and map are as its own groups would like them. So groups
-    are judged in the *other* representations (`judged_by_others`). Where most of these see the
-    wrong thing, so will the choice. The scores lean to fewer groups: take candidates with the same
-    number, or `estimate_n_clusters`.
+    are judged in the *other* representations: where most of these see the wrong thing, so will the
+    choice. The scores lean to fewer groups: compare equal numbers.
 
     Parameters
     ----------
@@ -49,12 +47,6 @@ def search(
         as ``make_pipeline(features.normaliser("l2"), KMeans(10))``. Copies are fitted.
     seeds : iterable of int
         Two or more.
-    share : float
-        Share of the images that each run sees.
-    n_neighbors : int
-        Neighbours that are asked.
-    most : int
-        Judge by this many images, drawn once; the methods see all.
 
     Returns
     -------
@@ -62,32 +54,22 @@ def search(
         Best first, index `candidate` ("representation | method"): `representation`, `method`, the
         three scores, `mean_rank` (1 is best), `at_home` (agreement by its own representation, to
         compare with), `alarm` (of a collapse; empty if there is none), `seconds` (per run).
-
-    Raises
-    ------
-    ValueError
-        Nothing to try, fewer than two seeds, or features that are NaN or not of the same images.
-
-    References
-    ----------
-    McInnes, Healy and Melville (2018), UMAP.
     """
     seeds, spaces = list(seeds), _same_images(representations)
-    if not methods or len(set(seeds)) < 2 or not 0 < share <= 1:
+    if not methods or len(set(seeds)) < 2:
         raise ValueError(
-            f"{len(methods)} methods, seeds {seeds}, share {share}: give a method or more, two "
-            "different seeds or more, and a share above 0 and at most 1"
+            f"{len(methods)} methods, seeds {seeds}: give a method or more, two different seeds"
         )
     n = len(next(iter(spaces.values())))
-    shown = np.sort(np.random.default_rng(0).permutation(n)[:most])
+    shown = np.sort(np.random.default_rng(0).permutation(n)[:MOST_JUDGED])
     judges = [
-        (nearest(z[shown], n_neighbors)[0], _layout(z[shown]))
+        (nearest(z[shown], N_NEIGHBORS)[0], _layout(z[shown]))
         for z in tqdm(spaces.values(), desc="maps", delay=5, leave=False)
     ]
     rows, verdicts = [], []
     for space, name in tqdm(list(product(spaces, methods)), "candidates", delay=5, leave=False):
         start, method = time.perf_counter(), methods[name]
-        runs = [_run(method, spaces[space], seed, share) for seed in seeds]
+        runs = [_run(method, spaces[space], seed) for seed in seeds]
         seconds = round((time.perf_counter() - start) / len(seeds), 3)
         verdicts.append([_verdict([run[shown] for run in runs], *judge) for judge in judges])
         about = {"candidate": f"{space} | {name}", "representation": space, "method": name}
@@ -95,31 +77,19 @@ def search(
         rows.append(about | scores | {"alarm": _alarm(method, runs), "seconds": seconds})
     table, given = pd.DataFrame(rows).set_index("candidate"), np.array(verdicts)
     home = table.representation.to_numpy()[:, None] == np.array(list(spaces))
-    fair = judged_by_others(given, home & (len(spaces) > 2))
-    table[["agreement", "silhouette"]] = fair
+    table[["agreement", "silhouette"]] = judged_by_others(given, home & (len(spaces) > 2))
     ranks = table[["agreement", "silhouette", "stability"]].rank(ascending=False)
     table.insert(5, "mean_rank", ranks.mean(axis=1))
     table.insert(6, "at_home", given[home, 0])
-    order = np.lexsort((table.mean_rank, table.alarm != ""))
-    return table.iloc[order]
+    return table.iloc[np.lexsort((table.mean_rank, table.alarm != ""))]
 
 
 def judged_by_others(given: np.ndarray, home: np.ndarray) -> np.ndarray:
-    """Compare every two candidates by the judges that are home to neither.
+    """Mean lead of each candidate over the others, plus the mean of all scores.
 
-    Some judges are stricter than others, so candidates are compared before the mean is taken.
-
-    Parameters
-    ----------
-    given : np.ndarray, float (n_candidates, n_judges, n_scores)
-        What each judge gave.
-    home : np.ndarray, bool (n_candidates, n_judges)
-        Which judges may not judge a candidate.
-
-    Returns
-    -------
-    np.ndarray
-        float (n_candidates, n_scores): mean lead over the others, plus the mean of all scores.
+    Every two candidates are compared by the judges that are home to neither, before the mean is
+    taken, since some judges are stricter. Takes what each judge gave, float (n_candidates,
+    n_judges, n_scores), and who may not judge, bool (n_candidates, n_judges).
 
     Examples
     --------
@@ -165,7 +135,7 @@ def _same_images(representations: Mapping[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def _layout(z: np.ndarray) -> np.ndarray:
-    """Lay rows out on a plane by UMAP, by the angles between them."""
+    """Lay rows out on a plane by UMAP (McInnes et al. 2018), by the angles between them."""
     from umap import UMAP  # slow to import
 
     with warnings.catch_warnings():
@@ -174,9 +144,9 @@ def _layout(z: np.ndarray) -> np.ndarray:
         return UMAP(n_neighbors=near, min_dist=0.0, random_state=0).fit_transform(normalize(z))
 
 
-def _run(method: BaseEstimator, z: np.ndarray, seed: int, share: float) -> np.ndarray:
+def _run(method: BaseEstimator, z: np.ndarray, seed: int) -> np.ndarray:
     """Group a random share of the images; the others are not grouped."""
-    seen = np.random.default_rng(seed).permutation(len(z))[: max(round(share * len(z)), 2)]
+    seen = np.random.default_rng(seed).permutation(len(z))[: round(SHARE * len(z))]
     groups = np.full(len(z), NOT_GROUPED)
     groups[seen] = seeded(method, seed).fit_predict(z[seen])
     return groups

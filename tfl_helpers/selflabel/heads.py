@@ -49,8 +49,8 @@ def classifier(
     Returns
     -------
     keras.Model
-        RGB images (b, h, w, 3), 0..255, any size, to probabilities (b, k). Large images are shrunk
-        with an antialiasing filter, as by `datasets.read_image`. To save as with `attach`.
+        RGB images (b, h, w, 3), 0..255, any size, to probabilities (b, k); saved as by `attach`.
+        Large images are shrunk with an antialiasing filter, as by `datasets.read_image`.
     """
     if len(z) != len(p) or not len(z):
         raise ValueError(f"{len(z):,} features, but probabilities of {len(p):,} images")
@@ -68,28 +68,23 @@ def classifier(
 def linear_head(
     z: np.ndarray, p: np.ndarray, rows: np.ndarray | slice = slice(None), *, seed: int
 ) -> keras.Model:
-    """Train a head with straight borders on some rows of features (n, d) and probabilities (n, k).
-
-    It takes features to probabilities.
-    """
+    """Train a head with straight borders on rows of features (n, d) and probabilities (n, k)."""
     groups = keras.layers.Dense(p.shape[1], "softmax", kernel_initializer="zeros", name="groups")
     head = keras.Sequential([*_centred(z), groups], name="head")
     if p.shape[1] > 1:
         head.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy")
         pairs = tf.data.Dataset.from_tensor_slices((z[rows], p[rows]))
+        ready = pairs.shuffle(len(pairs), seed).batch(128)
         epochs = int(np.clip(20_000 // len(pairs), 5, 50))  # few images are shown more often
-        head.fit(
-            pairs.shuffle(len(pairs), seed).batch(128), epochs=epochs, shuffle=False, verbose=0
-        )
+        head.fit(ready, epochs=epochs, shuffle=False, verbose=0)
     return head
 
 
 def vote_head(z: np.ndarray, p: np.ndarray, *, seed: int) -> keras.Model:
     """Let images vote, with features (n, d) and probabilities (n, k); nothing is trained.
 
-    A linear head cannot copy groups whose border is bent; this one gives new images the groups of
-    those nearest by angle. Angles are seen from the mean, as training may move all features far to
-    one side.
+    A linear head cannot copy groups whose border is bent; this one asks the images nearest by
+    angle, seen from the mean, as training may move all features far to one side.
     """
     some = np.random.default_rng(seed).permutation(len(z))[:REMEMBERED]
     direction = [*_centred(z), keras.layers.UnitNormalization(name="direction")]

@@ -21,23 +21,20 @@ def reliable(
     """Choose the images whose labels are worth learning from.
 
     An image is kept if at least `agree` of its nearest neighbours carry its label and its
-    confidence is in the `top` share of its group: a quantile, never a fixed threshold, so that no
-    group runs empty. A group left with fewer than `least` images keeps the `least` that their
-    neighbours agree on most.
+    confidence is in the `top` share of its group: a quantile, so that no group runs empty. A group
+    left with fewer than `least` images keeps the `least` that their neighbours agree on most.
 
     Parameters
     ----------
     labels, z : np.ndarray, int (n,) and float (n, d)
         Group of each image, from 0; its features.
     confidence : np.ndarray, shape (n,), optional
-        Larger for surer images. By default how much closer an image is to the mean of its own
-        group than to that of the next one.
+        Larger for surer images. By default how much closer an image is to its group's mean than
+        to the next one.
     neighbours : int or np.ndarray, int (n, m)
         How many are asked, or their rows, from `clustering.nearest`.
-    agree, top : float
-        Shares, 0..1.
-    least : int
-        Images that a group keeps in any case, as far as it has them.
+    agree, top, least : float, float, int
+        Shares, 0..1; images that a group keeps in any case, as far as it has them.
 
     Returns
     -------

@@ -61,25 +61,22 @@ def self_label(
 ) -> SelfLabelled:
     """Fine-tune a backbone on the groups that clustering found, without a single answer.
 
-    A linear head learns the groups on features of the frozen backbone. Then, round by round, the
-    end of the backbone and the head learn the labels of `reliable` images from strongly changed
-    copies, with a moving average of the weights as teacher. The teacher's features are clustered
-    anew, which gives the next labels; reliable are only those that the teacher agrees with. In the
-    end a vote of the nearest images, with the last accepted labels, replaces the linear head.
+    A linear head learns the groups on frozen features. Then, round by round, the end of the
+    backbone and the head learn the labels of `reliable` images from strongly changed copies, with a
+    moving average of the weights as teacher. Its features are clustered anew, which gives the next
+    labels; reliable are only those that it agrees with. In the end a vote of the nearest images,
+    with the last accepted labels, replaces the linear head.
 
-    A round is accepted unless a group vanishes, the anchors (the images chosen at the start) leave
-    their groups, or the score falls by more than two standard errors, image by image; else it is
-    undone and is the last. The score asks reference features that training does not change: those
-    of the layer half-way, before training.
+    A round is undone, and is the last, if a group vanishes, if the anchors (the images chosen at
+    the start) leave their groups, or if the score falls by more than two standard errors. The score
+    asks reference features that training does not change: the layer half-way, as it was before.
 
     Parameters
     ----------
     backbone : keras.Model
         From `backbones.load`; it is copied, not changed.
-    images : ImageSet, FolderImages or array (n, h, w, 1 or 3)
-        Training images, 0..255.
-    labels : np.ndarray
-        int (n,) groups, or float (n, k) probabilities, from clustering.
+    images, labels : ImageSet, FolderImages or array (n, h, w, 1 or 3), and array
+        Training images, 0..255; from clustering, int (n,) groups or float (n, k) probabilities.
     cluster : object with ``fit_predict``, optional
         Clusters the teacher's features (n, d); by default `clustering.NeighbourClustering`.
     data : str or keras.Model, optional
@@ -94,8 +91,7 @@ def self_label(
     keep : (float, float)
         Share of each group that `reliable` may keep in the first round and in the last.
     seed : int
-        Draws batches and changes. On the same machine the same seed gives the same result up to
-        rounding of parallel sums.
+        Draws batches and changes: the same results up to rounding of parallel sums.
     guard : bool
         False: every round counts, whatever happens. To see it go wrong.
     on_round : callable, optional

@@ -3,12 +3,13 @@
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from tfl_helpers.datasets import progress_bar, write_whole
+from tfl_helpers.datasets import progress_bar
 
 NO_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')  # on some system or other
 
@@ -31,8 +32,10 @@ def fill_folders(folder: Path, target: Path, table: pd.DataFrame, how: str, prog
     ):
         source = source.resolve()
         if source.exists() and not _is_there(place, source, how):  # it may be gone by now
-            with write_whole(place) as part:
-                part.symlink_to(source) if how == "link" else shutil.copy2(source, part)
+            part = target / f"{uuid.uuid4().hex}.part"  # the name may leave no room for a suffix
+            place.parent.mkdir(parents=True, exist_ok=True)
+            part.symlink_to(source) if how == "link" else shutil.copy2(source, part)
+            os.replace(part, place)
 
 
 def _is_there(place: Path, source: Path, how: str) -> bool:

@@ -142,8 +142,7 @@ def sort_folder(
         if arrange is not None:
             fill_folders(folder, out / "sorted", table, arrange, progress)
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
-        about = {"folder": str(folder.resolve()), "settings": asdict(settings)}
-        summary = about | _summary(table, found, seconds) | {"estimate": estimate}
+        summary = _summary(folder, settings, table, found, seconds) | {"estimate": estimate}
         with write_whole(out / "summary.json") as part:
             part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         if used:
@@ -260,10 +259,14 @@ def _results(looked: pd.DataFrame, used: list[str], found: Groups, store: Store)
     return pd.DataFrame(columns)
 
 
-def _summary(table: pd.DataFrame, found: Groups, seconds: dict[str, float]) -> dict[str, Any]:
+def _summary(
+    folder: Path, settings: Settings, table: pd.DataFrame, found: Groups, seconds: dict[str, float]
+) -> dict[str, Any]:
     sizes = table["group"].value_counts()
     return {
+        "folder": str(folder.resolve()),
         "finished": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "settings": asdict(settings),
         "versions": {"tfl_helpers": tfl_helpers.__version__, "python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in LIBRARIES},
         "counts": {

@@ -1,7 +1,4 @@
-"""A SCAN-like head on augmented views: a small network trained on pairs of changed copies.
-
-TensorFlow is imported by the functions that train, since the rest of `clustering` needs none.
-"""
+"""A SCAN-like head on augmented views. Only the functions that train import TensorFlow."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,6 +18,7 @@ MAX_SEED = np.iinfo(np.int32).max
 N_NEIGHBORS = 20  # of an image; every step draws one
 HIDDEN, WIDTH = 512, 128  # units of the network's two layers
 LEARNING_RATE = 1e-3
+ENTROPY_WEIGHT = 5.0  # reward for groups of equal size; at 0 everything ends up in one
 SHARPNESS = 10.0  # what cosines are multiplied by before softmax
 N_CHECKS = 50  # batches on which heads are compared
 
@@ -33,19 +31,16 @@ def view_head(
     n_axes: int = 128,
     n_init: int = 2,
     n_heads: int = 40,
-    entropy_weight: float = 5.0,
     batch_size: int = 1024,
     n_steps: int = 600,
     random_state: Any = None,
 ) -> "keras.Model":
     """Train a SCAN-like head on augmented views: a copy and a neighbour's copy share a group.
 
-    1. Project the features to the axes along which images differ most, compared with the copies of
-       one image, and find every image's neighbours there.
-    2. Train a small network with many heads on pairs: a copy of an image, a copy of one of its
-       neighbours. Of all starts the head with the lowest loss is kept.
-
-    The loss wants groups of equal size; where they are not, `NeighbourClustering` is better.
+    Features are projected to the axes along which images differ most, compared with the copies of
+    one image. Then a small network with many heads learns pairs: a copy of an image, a copy of one
+    of its neighbours there. Of all starts the head with the lowest loss is kept. The loss wants
+    groups of equal size; where they are not, `NeighbourClustering` is better.
 
     Parameters
     ----------
@@ -53,12 +48,8 @@ def view_head(
         Features of the images as they are, from `features.extract`.
     views : np.ndarray, shape (v, n, d)
         Features of one or more changed copies of each, from `features.extract_views`.
-    n_clusters : int
-        Number of groups.
-    n_axes, n_init, n_heads : int
-        Axes that are kept; starts, and heads trained side by side in each.
-    entropy_weight : float
-        Reward for groups of equal size; at 0 everything ends up in one.
+    n_clusters, n_axes, n_init, n_heads : int
+        Number of groups; axes that are kept; starts, and heads trained side by side in each.
     batch_size, n_steps : int
         Of the training.
     random_state : int, RandomState or None
@@ -85,9 +76,6 @@ def view_head(
     rng, copies = check_random_state(random_state), [z, *views]
     axes, offset = _discriminant_axes(copies, n_axes, rng)
     places = [np.asarray(copy, "float32") @ axes + offset for copy in copies]
-    project = keras.layers.Dense(len(offset), name="axes", trainable=False)
-    project.build((None, z.shape[1]))
-    project.set_weights([axes, offset])
     unit, scale = keras.layers.UnitNormalization(), float(np.sqrt(len(offset)))
     inputs = unit(tf.constant(np.concatenate(places))) * scale
     near = tf.constant(nearest(places[0], N_NEIGHBORS)[0], tf.int32)
@@ -95,21 +83,23 @@ def view_head(
 
     def draw_pairs() -> tf.Tensor:
         """Draw copies of images and of their neighbours, (2, batch_size), as rows of `inputs`."""
-        n, limits = len(z), (len(z), near.shape[1], len(copies), len(copies))
-        rows, rank, *copy = (
+        limits = len(z), near.shape[1], len(copies), len(copies)
+        rows, rank, one, other = (
             generator.uniform((batch_size,), maxval=limit, dtype=tf.int32) for limit in limits
         )
         neighbours = tf.gather_nd(near, tf.stack([rows, rank], 1))
-        return tf.stack([rows + n * copy[0], neighbours + n * copy[1]])
+        return tf.stack([rows + len(z) * one, neighbours + len(z) * other])
 
     checks = [draw_pairs() for _ in range(N_CHECKS)]  # the same for all starts
-    sizes = n_clusters, n_heads, n_steps, entropy_weight
+    sizes = n_clusters, n_heads, n_steps
     starts = [_train_heads(inputs, draw_pairs, checks, *sizes, rng) for _ in range(n_init)]
     _, body, kernel = min(starts, key=lambda start: start[0])
-    groups = keras.layers.Dense(n_clusters, "softmax", use_bias=False, name="groups")
-    layers = [project, unit, keras.layers.Rescaling(scale), *body.layers, groups]
     features = keras.Input((z.shape[1],), name="features")
-    model = keras.Sequential([features, *layers], name="head")
+    project = keras.layers.Dense(len(offset), name="axes", trainable=False)
+    groups = keras.layers.Dense(n_clusters, "softmax", use_bias=False, name="groups")
+    layers = [features, project, unit, keras.layers.Rescaling(scale), *body.layers, groups]
+    model = keras.Sequential(layers, name="head")
+    project.set_weights([axes, offset])
     groups.set_weights([kernel])
     return model
 
@@ -141,7 +131,6 @@ def _train_heads(
     n_clusters: int,
     n_heads: int,
     n_steps: int,
-    entropy_weight: float,
     rng: np.random.RandomState,
 ) -> "tuple[float, keras.Model, np.ndarray]":
     """Train one small network: the loss of its best head, the network, that head's kernel."""
@@ -174,7 +163,7 @@ def _train_heads(
         agreement = tf.reduce_mean(tf.math.log(tf.reduce_sum(p[0] * p[1], -1) + 1e-8), 0)
         mean = tf.reduce_mean(p, (0, 1))
         entropy = -tf.reduce_sum(mean * tf.math.log(mean + 1e-8), -1)
-        return -agreement - entropy_weight * entropy
+        return -agreement - ENTROPY_WEIGHT * entropy
 
     @tf.function
     def step() -> None:
