@@ -120,7 +120,7 @@ def test_letters_and_pixels_take_any_image(tmp_path):
     np.testing.assert_allclose(features(again, grey), expected, rtol=1e-4, atol=1e-5)
     assert features(backbones.load("letters", size=(16, 40)), grey).shape == (6, 256)
     inner = backbones.load("letters", layer="block2_conv2_relu", pooling="max")
-    assert features(inner, grey).shape == (6, letters_network.WIDTHS[1])
+    assert features(inner, grey).shape == (6, 64)
     pixels = features(backbones.load("pixels", size=(20, 28)))
     np.testing.assert_allclose(pixels, RAW.reshape(6, -1) / 255, atol=1e-6)
 

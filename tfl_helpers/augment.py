@@ -22,16 +22,14 @@ def augmenter(
     ----------
     kind : str
         "characters", "clothes", "photos", or a name of `datasets.load`. Characters are turned,
-        sheared, scaled and moved, never flipped: a mirrored 2 is no 2. They win or lose a short
-        stroke (`PenStrokes`). Clothes and photos are flipped, cropped, moved and lit differently,
-        photos recoloured too.
+        sheared, scaled and moved, never flipped, and win or lose a short stroke (`PenStrokes`).
+        Clothes and photos are flipped, cropped, moved and lit differently, photos recoloured too.
     seed : int
-        Draws the changes; the layers keep generators of their own, nothing global is touched.
+        Draws the changes; the layers keep generators of their own.
     strength : float
-        1: strong, to learn from. 0.3: weak, to check with.
+        1: strong; 0.3: weak.
     damage : bool
-        Also add noise, and often blot out a part: a network that is trained gets over that. A
-        frozen one does not, see `clustering.view_head`.
+        Also add noise and blot out parts: not for a frozen network, which cannot ignore that.
 
     Returns
     -------
@@ -78,18 +76,9 @@ def augmenter(
 class PenStrokes(keras.layers.Layer):
     """Draw a short stroke across a character, or wipe one out, as another writer would.
 
-    Some write a 7 with a bar, some leave a gap in an 8: that depends on the writer and not on the
-    character, but a frozen network takes it for another shape. Images (b, h, w, c), 0..255, light
-    ink on dark ground, to the same; without ``training=True`` nothing changes.
-
-    Parameters
-    ----------
-    added, wiped : float
-        Share of the images that get a stroke, and of those that lose one.
-    seed : int, optional
-        Of the layer's own generator.
-    **kwargs
-        As for any Keras layer.
+    A bar through a 7 or a gap in an 8 says nothing about the character, but a frozen network takes
+    it for another shape. Images (b, h, w, c), 0..255, are light ink on dark ground; a share `added`
+    of them get a stroke, a share `wiped` lose one.
     """
 
     def __init__(self, added: float = 0.5, wiped: float = 0.3, seed: int | None = None, **kwargs):
@@ -98,7 +87,7 @@ class PenStrokes(keras.layers.Layer):
         self.generator = keras.random.SeedGenerator(seed)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Change some of the images."""
+        """Change some of the images; none without ``training=True``."""
         images = tf.cast(images, "float32")
         if not training:
             return images
@@ -144,29 +133,11 @@ def training_batches(
     steps: int,
     batch_size: int,
 ) -> tf.data.Dataset:
-    """Make batches to train on, in an order drawn anew for each time around the images.
+    """Make `steps` pairs of float32 (b, h, w, c), 0..255, in the size of `model`, and targets.
 
-    Parameters
-    ----------
-    model : keras.Model
-        What the images are made to fit (see `backbones.input_size`): a backbone, or any model.
-    images : FolderImages or array (n, h, w, 1 or 3)
-        Values 0..255.
-    targets : array (n, k), optional
-        What `model` shall answer. None: the image itself, 0..1, which is then not changed.
-    chosen : np.ndarray
-        Rows of the images to train on.
-    change : str or keras.Model
-        Kind of `augmenter`, or layers that change images.
-    seed : tuple of int
-        Draws order and changes.
-    steps, batch_size : int
-        Batches, whatever the number of images; images in a batch.
-
-    Returns
-    -------
-    tf.data.Dataset
-        Pairs of float32 (b, h, w, c), 0..255, and float32 targets.
+    The `chosen` rows of `images` come in an order drawn anew each time around, with rows of
+    `targets` (n, k) and changed by layers or those of `augmenter`; without targets they come as
+    they are, with the images, 0..1, as targets.
     """
     rng, total = np.random.default_rng(seed), steps * batch_size
     order = np.concatenate([rng.permutation(chosen) for _ in range(-(-total // len(chosen)))])

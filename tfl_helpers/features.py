@@ -17,13 +17,12 @@ import tensorflow as tf
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
-from tqdm.auto import tqdm
 
 from tfl_helpers import backbones
 from tfl_helpers.datasets import FolderImages, ImageReadError, ImageSet, batches, progress_bar
 
 Images = ImageSet | FolderImages | np.ndarray
-BLOCK_SIZE = 4096
+_BAR = {"unit": "image", "delay": 1, "leave": False}
 
 
 def extract(
@@ -33,7 +32,7 @@ def extract(
     batch_size: int = 64,
     mirror: bool = False,
     cache: bool | str | Path = True,
-    block_size: int = BLOCK_SIZE,
+    block_size: int = 4096,
     progress: bool = True,
 ) -> np.ndarray:
     """Turn images into features; what was computed before comes from the cache.
@@ -44,38 +43,33 @@ def extract(
     Parameters
     ----------
     backbone : keras.Model
-        From `backbones.load`: raw images in, vectors out.
+        From `backbones.load`, vectors out.
     images : ImageSet, FolderImages or array (n, h, w, 1 or 3)
-        Values 0..255. Files are read a batch at a time.
-    batch_size : int
-        Images at a time.
+        Values 0..255.
+    batch_size, block_size : int
+        Images at a time, and images per entry of the cache.
     mirror : bool
-        Mean of the features of an image and of its mirror image: steadier for photos, in twice
-        the time. Not for characters.
+        Average an image and its mirror image: steadier for photos, wrong for characters.
     cache : bool, str or Path
         True: TFL_CACHE_DIR, or the user's cache folder. A path: that folder. False: no cache.
-    block_size : int
-        Images per entry of the cache: a stopped run loses at most this much.
     progress : bool
         Whether to show a progress bar.
 
     Returns
     -------
     np.ndarray
-        float32 (n, d), row i for image i.
+        float32 (n, d).
 
     Raises
     ------
-    ValueError
-        There are no images, or the backbone does not give one vector per image.
-    ImageReadError
-        A file is broken; what was computed before it is kept.
+    ValueError, ImageReadError
+        No images, or a backbone that gives no vectors; a broken file.
     """
     images = _unwrapped(images)
     if len(backbone.output_shape) != 2:
         raise ValueError(
-            f"{backbone.name} gives {backbone.output_shape} per batch, not one vector per image: "
-            'load it with pooling="avg", "max" or "flatten"'
+            f"{backbone.name} gives {backbone.output_shape}, not one vector per image: load it "
+            'with pooling="avg", "max" or "flatten"'
         )
     forward = functools.cache(lambda: compiled(backbone))  # nothing to compile if all is cached
 
@@ -90,7 +84,7 @@ def extract(
     if memory := _memory(cache):
         made_by = _fingerprint(backbone), tf.__version__, mirror
         kept = memory.cache(_block, ignore=["compute", "images"])
-    with _bar(progress, backbone, len(images)) as shown:
+    with progress_bar(progress, total=len(images), desc=backbone.name, **_BAR) as shown:
         for start in range(0, len(images), block_size):
             part = images[start : start + block_size]
             z = kept(_content(part), made_by, compute, part) if memory else compute(part)
@@ -117,7 +111,7 @@ def extract_views(
     backbone, images, batch_size, progress
         As in `extract`.
     change : keras.Model
-        Of `augment.augmenter`, without damage. It gets images in the size that the backbone sees.
+        From `augment.augmenter`, without damage; it gets images in the size of the backbone.
     n_views : int
         Copies of each image.
 
@@ -130,7 +124,8 @@ def extract_views(
     size = backbones.input_size(backbone)
     changed = tf.function(lambda batch: change(batch, training=True))
     views = np.empty((n_views, len(images), backbone.output_shape[-1]), "float16")
-    with _bar(progress, backbone, n_views * len(images)) as shown:
+    total = n_views * len(images)
+    with progress_bar(progress, total=total, desc=backbone.name, **_BAR) as shown:
         for view in views:
             done = 0
             for batch in _batches(backbone, images, batch_size, size):
@@ -141,20 +136,7 @@ def extract_views(
 
 
 def extractor(backbone: keras.Model, batch_size: int = 32) -> Callable[[np.ndarray], np.ndarray]:
-    """Make a function that turns pixels in memory into features, without a cache.
-
-    Parameters
-    ----------
-    backbone : keras.Model
-        From `backbones.load`. It is compiled when the function is first called.
-    batch_size : int
-        Images at a time.
-
-    Returns
-    -------
-    callable
-        Array (n, h, w, 1 or 3), 0..255, n at least 1, to float32 (n, d).
-    """
+    """Make a function: pixels (n, h, w, 1 or 3), 0..255, to features float32 (n, d), no cache."""
     forward = functools.cache(lambda: compiled(backbone))
     grey = backbone.input_shape[-1] == 1
 
@@ -172,12 +154,9 @@ def extractor(backbone: keras.Model, batch_size: int = 32) -> Callable[[np.ndarr
 
 
 def compiled(backbone: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Compile a backbone: images, float32 (b, h, w, c), 0..255, to features (b, d).
-
-    Its weights become constants, as they are frozen anyway. TensorFlow then folds batch
-    normalisation into the convolutions: on two cores MobileNetV2 gives 1.4 times the images per
-    second of the plain compiled model (`benchmarks/extraction.py`).
-    """
+    """Compile a backbone: images, float32 (b, h, w, c), 0..255, to features (b, d)."""
+    # With weights that are constants TensorFlow folds batch normalisation into the convolutions:
+    # 1.4 times as fast for MobileNetV2 (`benchmarks/extraction.py`).
     variables = backbone.trainable_variables, backbone.non_trainable_variables
     weights = [[variable.numpy() for variable in part] for part in variables]
 
@@ -193,15 +172,13 @@ def cache_info(cache: bool | str | Path = True) -> dict[str, str | int | float]:
     """Say where the cache is: its `folder`, `entries` (blocks of images) and `megabytes`."""
     folder = _folder(cache)
     files = [path for path in folder.rglob("*") if path.is_file()]
-    return {
-        "folder": str(folder),
-        "entries": sum(path.name == "output.pkl" for path in files),
-        "megabytes": round(sum(path.stat().st_size for path in files) / 1e6, 1),
-    }
+    entries = sum(path.name == "output.pkl" for path in files)
+    megabytes = round(sum(path.stat().st_size for path in files) / 1e6, 1)
+    return {"folder": str(folder), "entries": entries, "megabytes": megabytes}
 
 
 def clear_cache(cache: bool | str | Path = True) -> float:
-    """Empty the cache; return the megabytes set free. What is needed again is computed again."""
+    """Empty the cache; return the megabytes set free."""
     freed = cache_info(cache)["megabytes"]
     if _folder(cache).exists():
         shutil.rmtree(_folder(cache))
@@ -216,8 +193,7 @@ def normaliser(kind: str = "l2") -> Pipeline:
     kind : {"none", "l2", "standard", "pca-whiten"}
         Leave as they are; every vector to length one; every feature to mean 0 and variance 1;
         length one, the principal components that hold 90 % of the variance, each to variance 1,
-        and length one again (Jegou and Chum 2012; without the first step, as in DeepCluster,
-        bright against dark can be all that is left). None of them is best everywhere.
+        and length one again (Jegou and Chum 2012). None of them is best everywhere.
 
     Returns
     -------
@@ -234,6 +210,7 @@ def normaliser(kind: str = "l2") -> Pipeline:
         "none": [FunctionTransformer()],
         "l2": [Normalizer()],
         "standard": [StandardScaler()],
+        # Without the first step bright against dark can be all that is left.
         "pca-whiten": [Normalizer(), PCA(0.9, whiten=True, svd_solver="full"), Normalizer()],
     }
     if kind not in steps:
@@ -256,10 +233,7 @@ def _batches(
 ) -> Iterator[tf.Tensor]:
     """Batches as a backbone takes them; those of a folder in the size that it sees."""
     if isinstance(images, FolderImages) and (size := backbones.input_size(backbone)) is None:
-        raise ValueError(
-            f"{backbone.name} takes images of any size, so those of a folder cannot be put "
-            "together: load it with size=(height, width)"
-        )
+        raise ValueError(f"{backbone.name} needs one size: load it with size=(height, width)")
     channels = backbone.input_shape[-1]
     try:
         yield from batches(images, size=size, channels=channels, batch_size=batch_size)
@@ -267,12 +241,6 @@ def _batches(
         if found := re.search("ImageReadError: (.*)", error.message):
             raise ImageReadError(found[1]) from None
         raise
-
-
-def _bar(progress: bool, backbone: keras.Model, total: int) -> tqdm:
-    """Progress bar over images."""
-    about = {"desc": backbone.name, "unit": "image", "delay": 1, "leave": False}
-    return progress_bar(progress, total=total, **about)
 
 
 def _block(content: str, made_by: tuple, compute: Callable, images: Images) -> np.ndarray:
@@ -301,7 +269,7 @@ def _fingerprint(backbone: keras.Model) -> str:
 
 
 def _folder(cache: bool | str | Path) -> Path:
-    """Folder of the features alone, inside one that may hold other things too."""
+    """Folder that holds features alone."""
     if not isinstance(cache, str | Path):
         cache = os.environ.get("TFL_CACHE_DIR") or platformdirs.user_cache_path("tfl_helpers")
     return Path(cache).expanduser() / "tfl_features"
@@ -317,9 +285,6 @@ def _memory(cache: bool | str | Path) -> joblib.Memory | None:
         with tempfile.TemporaryFile(dir=folder):
             return joblib.Memory(folder, verbose=0)
     except OSError as error:
-        warnings.warn(
-            f"features are not kept, since the cache folder cannot be written: {error}. Set "
-            "TFL_CACHE_DIR to one that can",
-            stacklevel=3,
-        )
+        text = f"features are not kept, as the cache cannot be written ({error}): set TFL_CACHE_DIR"
+        warnings.warn(text, stacklevel=3)
         return None

@@ -37,14 +37,14 @@ def public_names() -> set[str]:
 
 
 def _offered(path: Path) -> list[str]:
-    """Names in a module's `__all__`; without one, its functions, classes and constants."""
+    """Names that a folder's `__init__` imports, or a module's functions, classes and constants."""
     names = []
     for node in ast.parse(path.read_text("utf-8")).body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, ast.ImportFrom) and path.stem == "__init__":
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.append(node.name)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            if node.targets[0].id == "__all__":
-                return ast.literal_eval(node.value)
             names += [node.targets[0].id] if node.targets[0].id.isupper() else []
     return [name for name in names if not name.startswith("_")]
 

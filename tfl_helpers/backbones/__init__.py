@@ -18,21 +18,3 @@ from tfl_helpers.backbones.contract import (
 from tfl_helpers.backbones.families import load, names, suggested
 from tfl_helpers.backbones.saved_model import from_hub
 from tfl_helpers.backbones.weights import PHOTO_SIZE, WeightsMissingError, copy_to_bundle
-
-__all__ = [
-    "PHOTO_SIZE",
-    "WeightsMissingError",
-    "copy_to_bundle",
-    "from_hub",
-    "from_layer",
-    "inner_layers",
-    "input_size",
-    "layer_output",
-    "load",
-    "names",
-    "network",
-    "prepare",
-    "prepared",
-    "suggested",
-    "unfreeze",
-]

@@ -30,23 +30,7 @@ def assemble(
     size: tuple[int, int] | None = None,
     layer: str | None = None,
 ) -> keras.Model:
-    """Chain resize, preprocess, network and pool into one frozen backbone.
-
-    Parameters
-    ----------
-    name : str
-        First part of the backbone's name; size, layer and pooling are added.
-    network : keras.Model
-        Prepared images to maps (b, h, w, d) or features (b, d).
-    preprocess : keras.layers.Layer, optional
-        Called "preprocess": raw images, 0..255, to what `network` takes.
-    pooling : {"avg", "max", "flatten", None}
-        As in `load`. Not used where the whole network gives features.
-    size : (int, int), optional
-        Height and width that the network sees; None: the images' own.
-    layer : str, optional
-        Stop at this inner layer of `network`; by default at the last.
-    """
+    """Chain resize, preprocess, network and pool, as in `load`, into one frozen backbone."""
     if pooling is not None:
         look_up(pooling, list(POOLS), "pooling")
     if layer is not None:
@@ -84,9 +68,7 @@ def input_size(model: keras.Model) -> tuple[int, int] | None:
     return None if None in (height, width) else (height, width)
 
 
-def from_layer(
-    model: keras.Model, layer: str, *, pooling: str | None = "avg", name: str | None = None
-) -> keras.Model:
+def from_layer(model: keras.Model, layer: str, *, pooling: str | None = "avg") -> keras.Model:
     """Make a frozen backbone, as `load` returns it, of any Keras model that takes raw images.
 
     Parameters
@@ -97,11 +79,10 @@ def from_layer(
         Its layer to stop at.
     pooling : {"avg", "max", "flatten", None}
         As in `load`.
-    name : str, optional
-        Name of the backbone; by default that of `model`.
     """
-    size = None if None in model.input_shape[1:3] else model.input_shape[1:3]
-    return assemble(name or model.name, model, pooling=pooling, size=size, layer=layer)
+    shape = model.input_shape[1:3]
+    size = None if None in shape else shape
+    return assemble(model.name, model, pooling=pooling, size=size, layer=layer)
 
 
 def inner_layers(backbone: keras.Model) -> pd.DataFrame:
@@ -113,23 +94,17 @@ def inner_layers(backbone: keras.Model) -> pd.DataFrame:
         `layer`, `type`, `output` (height x width x channels), `parameters`.
     """
     inner = network(backbone).layers[1:]
-    about = {
+    table = {
         "layer": [layer.name for layer in inner],
         "type": [type(layer).__name__ for layer in inner],
         "output": [" x ".join(map(str, layer.output.shape[1:])) for layer in inner],
         "parameters": [layer.count_params() for layer in inner],
     }
-    return pd.DataFrame(about)
+    return pd.DataFrame(table)
 
 
 def prepare(backbone: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Resize and scale raw images (n, h, w, 1 or 3), 0..255, and stop before the network.
-
-    Returns
-    -------
-    np.ndarray
-        float32 (n, h, w, c), ready for ``network(backbone)``.
-    """
+    """Resize and scale raw images (n, h, w, 1 or 3), 0..255, as the network takes them."""
     first = keras.Model(backbone.inputs, prepared(backbone))
     ready = datasets.batches(images, channels=backbone.input_shape[-1])
     return np.concatenate([first(batch).numpy() for batch in ready])
@@ -157,8 +132,8 @@ def unfreeze(backbone: keras.Model, from_layer: str) -> keras.Model:
     for layer in backbone.layers:
         layer.trainable = layer is network(backbone)
     for place, layer in enumerate(layers):
-        still = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = place >= start and not still
+        normalises = isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = place >= start and not normalises
     return backbone
 
 

@@ -13,7 +13,6 @@ from tfl_helpers.backbones import letters
 from tfl_helpers.backbones.contract import assemble, look_up, pair
 from tfl_helpers.backbones.weights import APPLICATIONS, find_weights
 
-PIXELS = 16  # side of "pixels": more dimensions make k-means slower, not better
 _MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # of ImageNet
 
 
@@ -26,38 +25,34 @@ def load(
     weights: str | None = "imagenet",
     seed: int = 0,
 ) -> keras.Model:
-    """Load a backbone, frozen.
+    """Load a frozen backbone.
 
     Parameters
     ----------
     name : str
         One of `names`.
     size : int or (int, int), optional
-        Height and width that the network sees. By default what it was trained on (224 for most
-        ImageNet networks), 16 for pixels.
+        Height and width that the network sees; by default what it was trained on.
     layer : str, optional
         Stop at this inner layer (see `inner_layers`); by default at the last.
     pooling : {"avg", "max", "flatten", None}
-        From maps (h, w, d) to features: mean or maximum over places, all values, or the maps. A
-        network that ends in features, as "letters" does, is pooled with `layer` only.
+        From maps to features: mean or maximum over places, all values, or the maps themselves.
+        A network that ends in features, as "letters" does, is pooled with `layer` only.
     weights : {"imagenet", None}
-        None: random weights, to compare with. The embedded backbone has its own and ignores this.
+        None: random weights, drawn by `seed`. The embedded backbone always has its own.
     seed : int
-        Draws random weights.
+        Of random weights.
 
     Returns
     -------
     keras.Model
-        Images (b, h, w, 3), or (b, h, w, 1) for the embedded one, float 0..255, any size, to
-        float32 features (b, d). Nothing in it is trainable; batch normalisation is in inference
-        mode.
+        Images (b, h, w, 3), or (b, h, w, 1) for "letters", 0..255, of any size, to float32
+        features (b, d). Nothing in it is trainable; batch normalisation is in inference mode.
 
     Raises
     ------
-    ValueError
-        No such backbone, layer or pooling; near matches are named.
-    WeightsMissingError
-        The weights are not in the Keras cache and cannot be downloaded.
+    ValueError, WeightsMissingError
+        No such backbone, layer or pooling; its weights are neither here nor to be downloaded.
 
     Examples
     --------
@@ -65,9 +60,8 @@ def load(
     TensorShape([2, 256])
     """
     family = FAMILIES[look_up(name, list(FAMILIES), "backbone")]
-    size = pair(size or family.size)
+    size, preprocess = pair(size or family.size), SCALINGS[family.scaling]()
     network = family.build(name, size, weights, seed)
-    preprocess = SCALINGS[family.scaling]()
     return assemble(name, network, preprocess=preprocess, pooling=pooling, size=size, layer=layer)
 
 
@@ -82,18 +76,15 @@ def suggested(data: str) -> dict[str, Any]:
 
 
 class Family(NamedTuple):
-    """How a network is built: from name, (height, width), `weights` and `seed` of `load`."""
+    """How a network is built, for which size, and what is done to raw images before."""
 
-    build: Callable[[str, tuple[int, int], str | None, int], keras.Model]
+    build: Callable[..., keras.Model]  # of name, (height, width), weights, seed: see `load`
     size: int  # side of the images that it was trained on
-    scaling: str | None  # what is done to raw images: one of `SCALINGS`
+    scaling: str | None  # one of `SCALINGS`
 
 
-def _letters(name: str, size: tuple[int, int], weights: str | None, seed: int) -> keras.Model:
-    return letters.load(size)
-
-
-def _pixels(name: str, size: tuple[int, int], weights: str | None, seed: int) -> keras.Model:
+def _pixels(name: str, size: tuple[int, int], *_: Any) -> keras.Model:
+    """Build a network that gives the pixels themselves."""
     image = keras.Input((*size, 3))
     return keras.Model(image, keras.layers.Flatten(name="pixels")(image))
 
@@ -111,8 +102,8 @@ def _application(name: str, size: tuple[int, int], weights: str | None, seed: in
     finally:
         random.setstate(state)
     if weights is not None and name.startswith("EfficientNetB"):
-        # These were trained on images divided by the square root of their deviation once more;
-        # Keras adds that as a layer only if it looks for the file itself.
+        # They were trained on images divided by the square root of their deviation once more,
+        # which Keras adds only if it looks for the file itself.
         (normalise,) = (x for x in network.layers if isinstance(x, keras.layers.Normalization))
         mean, variance, count = normalise.get_weights()
         normalise.set_weights([mean, variance * _STD, count])
@@ -137,10 +128,8 @@ SCALINGS = {  # the names are those of `keras.applications.imagenet_utils.prepro
     "caffe": _bgr,
 }
 FAMILIES = {
-    "letters": Family(_letters, letters.SIZE, "tf"),
-    "pixels": Family(_pixels, PIXELS, "unit"),
-    **{
-        name: Family(_application, about["size"], about["scaling"])
-        for name, about in APPLICATIONS.items()
-    },
+    "letters": Family(lambda name, size, *_: letters.load(size), letters.SIZE, "tf"),
+    "pixels": Family(_pixels, 16, "unit"),  # larger makes k-means slower, not better
 }
+for _name, _about in APPLICATIONS.items():
+    FAMILIES[_name] = Family(_application, _about["size"], _about["scaling"])

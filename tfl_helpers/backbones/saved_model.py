@@ -1,9 +1,9 @@
 """Networks that come as a SavedModel: a folder, or an address on TF-Hub."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
+import joblib
 import keras
 
 from tfl_helpers import datasets
@@ -29,36 +29,32 @@ def from_hub(
     channels : int
         1 or 3.
     scale : float
-        What raw values are multiplied with. Networks on TF-Hub expect 0..1.
+        What raw values, 0..255, are multiplied with.
 
     Raises
     ------
-    WeightsMissingError
-        Nothing can be loaded from there.
-    ValueError
-        It takes no images of this size.
+    WeightsMissingError, ValueError
+        Nothing can be loaded from there; it takes no such images.
     """
     handle, size = str(handle), None if size is None else pair(size)
     if "://" in handle and datasets.offline():
-        raise WeightsMissingError(
-            f"{handle} is on the network and TFL_OFFLINE=1 forbids it: unset it, or give a folder"
-        )
+        raise WeightsMissingError(f"TFL_OFFLINE=1 forbids {handle}: unset it, or give a folder")
     import tensorflow_hub as hub  # needs setuptools < 82; slow, so only here
 
     try:
         loaded = hub.load(handle)  # `hub.KerasLayer` belongs to Keras 2 and fails in Keras 3
     except (OSError, ValueError) as error:
         raise WeightsMissingError(
-            f"no SavedModel at {handle}: {error}. Give a TF-Hub address (and a network), or a "
-            "folder that holds saved_model.pb"
+            f"no SavedModel at {handle}: {error}. Give a TF-Hub address, or a folder that holds "
+            "saved_model.pb"
         ) from error
     image = keras.Input((*(size or (None, None)), channels))
+    content = [path.read_bytes() for path in sorted(Path(handle).rglob("*")) if path.is_file()]
     try:
-        output = _SavedModel(loaded, _digest(handle), name="saved_model")(image)
+        output = _SavedModel(loaded, joblib.hash(content or handle), name="saved_model")(image)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{handle} takes no images {image.shape[1:]}: give the size=(height, width) and "
-            "channels that it expects"
+            f"{handle} takes no images {image.shape[1:]}: give the size and channels it expects"
         ) from error
     scaled = None if scale == 1 else keras.layers.Rescaling(scale, name="preprocess")
     network = keras.Model(image, output)
@@ -82,14 +78,3 @@ class _SavedModel(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "digest": self.digest}
-
-
-def _digest(handle: str) -> str:
-    """Hash of a SavedModel folder's content, or of an address."""
-    if not Path(handle).is_dir():
-        return hashlib.sha256(handle.encode()).hexdigest()
-    content = hashlib.sha256()
-    for path in sorted(Path(handle).rglob("*")):
-        if path.is_file():
-            content.update(path.read_bytes())
-    return content.hexdigest()

@@ -23,20 +23,13 @@ def define_model(input_shape: Sequence[int], num_classes: int, *, seed: int = 0)
     ----------
     input_shape : (int, int, int)
         Height and width, 8 or more each, odd ones too; 1 or 3 channels.
-    num_classes : int
-        2 or more.
-    seed : int
-        Draws the initial weights.
+    num_classes, seed : int
+        2 or more classes; the seed draws the initial weights.
 
     Returns
     -------
     keras.Model
         Raw images (b, h, w, c), 0..255, to probabilities (b, num_classes). Not compiled.
-
-    Raises
-    ------
-    ValueError
-        The shape or the number of classes makes no sense.
 
     Examples
     --------
@@ -45,21 +38,18 @@ def define_model(input_shape: Sequence[int], num_classes: int, *, seed: int = 0)
     """
     shape, layers = tuple(input_shape), keras.layers
     if len(shape) != 3 or None in shape or min(shape[:2]) < 8 or shape[2] not in (1, 3):
-        raise ValueError(
-            f"input_shape must be (height, width, channels), at least (8, 8) and 1 or 3 channels, "
-            f"not {shape}"
-        )
+        raise ValueError(f"input_shape must be (8 or more, 8 or more, 1 or 3), not {shape}")
     if num_classes < 2:
         raise ValueError(f"num_classes must be at least 2, not {num_classes}")
-    look = {"activation": "relu", "padding": "same"}
+    relu = {"activation": "relu", "padding": "same"}
     he = keras.initializers.HeNormal(seed)
     glorot = [keras.initializers.GlorotUniform(seed + number) for number in range(1, 4)]
     image = keras.Input(shape, name="image")
     x = layers.Rescaling(1 / 255, name="rescale")(image)
-    base = layers.Conv2D(32, 3, kernel_initializer=he, name="base", **look)(x)
+    base = layers.Conv2D(32, 3, kernel_initializer=he, name="base", **relu)(x)
     x = layers.MaxPooling2D(2, padding="same", name="pool")(base)
-    x = layers.Conv2DTranspose(32, 3, 2, kernel_initializer=glorot[0], name="up1", **look)(x)
-    x = layers.Conv2DTranspose(32, 3, 1, kernel_initializer=glorot[1], name="up2", **look)(x)
+    x = layers.Conv2DTranspose(32, 3, 2, kernel_initializer=glorot[0], name="up1", **relu)(x)
+    x = layers.Conv2DTranspose(32, 3, 1, kernel_initializer=glorot[1], name="up2", **relu)(x)
     if any(n % 2 for n in shape[:2]):  # an odd side came back one pixel too long
         x = layers.Cropping2D([(0, n % 2) for n in shape[:2]], name="crop")(x)
     x = layers.Add(name="add")([base, x])
@@ -75,7 +65,6 @@ def from_scratch(
     data: str | None = None,
     size: tuple[int, int] | None = None,
     steps: int = 512,
-    batch_size: int = 64,
     learning_rate: float = 2e-3,
     seed: int = 0,
 ) -> keras.Model:
@@ -83,12 +72,12 @@ def from_scratch(
 
     Parameters
     ----------
-    images, labels, data, batch_size, learning_rate, seed
+    images, labels, data, learning_rate, seed
         As in `selflabel.self_label`; all images that are given are used.
     size : (int, int), optional
         Height and width; needed for a folder, else the images' own.
     steps : int
-        Batches in all; `selflabel.self_label` uses rounds x steps.
+        Batches of 64 images in all; `selflabel.self_label` uses rounds x steps.
 
     Returns
     -------
@@ -101,17 +90,11 @@ def from_scratch(
     targets = np.eye(labels.max() + 1, dtype="float32")[labels]
     model = define_model(_shape(images, size), targets.shape[1], seed=seed)
     model.compile(keras.optimizers.AdamW(learning_rate), "categorical_crossentropy")
-    return _fit(model, images, targets, kind, seed, steps, batch_size)
+    return _fit(model, images, targets, change=kind, seed=(seed,), steps=steps)
 
 
 def autoencoder(
-    images: Images,
-    *,
-    size: tuple[int, int] | None = None,
-    steps: int = 512,
-    batch_size: int = 64,
-    learning_rate: float = 2e-3,
-    seed: int = 0,
+    images: Images, *, size: tuple[int, int] | None = None, steps: int = 512, seed: int = 0
 ) -> keras.Model:
     """Train the article's network to draw its input again, with mean squared error.
 
@@ -120,8 +103,8 @@ def autoencoder(
 
     Parameters
     ----------
-    images, size, steps, batch_size, learning_rate, seed
-        As in `from_scratch`. No labels.
+    images, size, steps, seed
+        As in `from_scratch`.
 
     Returns
     -------
@@ -131,39 +114,26 @@ def autoencoder(
     """
     images = images.images if isinstance(images, ImageSet) else images
     article = define_model(_shape(images, size), 2, seed=seed)
-    drawn = keras.layers.Conv2D(
+    draw = keras.layers.Conv2D(
         article.input_shape[-1],
         3,
         padding="same",
         activation="sigmoid",
         kernel_initializer=keras.initializers.GlorotUniform(seed + 4),
         name="reconstruction",
-    )(article.get_layer("add").input[1])
-    model = keras.Model(article.inputs, drawn, name="autoencoder")
-    model.compile(keras.optimizers.AdamW(learning_rate), "mse")
-    return _fit(model, images, None, "", seed, steps, batch_size)
+    )
+    pooled_path = article.get_layer("add").input[1]
+    model = keras.Model(article.inputs, draw(pooled_path), name="autoencoder")
+    model.compile(keras.optimizers.AdamW(2e-3), "mse")
+    return _fit(model, images, None, change="", seed=(seed,), steps=steps)
 
 
 def _fit(
-    model: keras.Model,
-    images: FolderImages | np.ndarray,
-    targets: np.ndarray | None,
-    kind: str,
-    seed: int,
-    steps: int,
-    batch_size: int,
+    model: keras.Model, images: FolderImages | np.ndarray, targets: np.ndarray | None, **options
 ) -> keras.Model:
-    """Train on batches of all images."""
-    stream = training_batches(
-        model,
-        images,
-        targets,
-        np.arange(len(images)),
-        change=kind,
-        seed=(seed,),
-        steps=steps,
-        batch_size=batch_size,
-    )
+    """Train on batches of all images; the options are those of `training_batches`."""
+    rows = np.arange(len(images))
+    stream = training_batches(model, images, targets, rows, batch_size=64, **options)
     model.fit(stream, epochs=1, shuffle=False, verbose=0)
     return model
 

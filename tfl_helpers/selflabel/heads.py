@@ -51,6 +51,11 @@ def classifier(
     keras.Model
         RGB images (b, h, w, 3), 0..255, any size, to probabilities (b, k); saved as by `attach`.
         Large images are shrunk with an antialiasing filter, as by `datasets.read_image`.
+
+    Raises
+    ------
+    ValueError
+        Features and probabilities are not of the same images.
     """
     if len(z) != len(p) or not len(z):
         raise ValueError(f"{len(z):,} features, but probabilities of {len(p):,} images")
