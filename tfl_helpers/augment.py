@@ -133,11 +133,11 @@ def training_batches(
     steps: int,
     batch_size: int,
 ) -> tf.data.Dataset:
-    """Make `steps` pairs of float32 (b, h, w, c), 0..255, in the size of `model`, and targets.
+    """Make `steps` batches to train `model` on: images float32 (b, h, w, c), 0..255, and targets.
 
-    The `chosen` rows of `images` come in an order drawn anew each time around, with rows of
-    `targets` (n, k) and changed by layers or those of `augmenter`; without targets they come as
-    they are, with the images, 0..1, as targets.
+    The `chosen` rows of `images` come in an order drawn anew each time around, changed by layers or
+    those of `augmenter`, with their rows of `targets` (n, k). Without targets the images are not
+    changed, and are to be given again, 0..1.
     """
     rng, total = np.random.default_rng(seed), steps * batch_size
     order = np.concatenate([rng.permutation(chosen) for _ in range(-(-total // len(chosen)))])

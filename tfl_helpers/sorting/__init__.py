@@ -7,8 +7,8 @@ stopped run goes on where it was and a later one looks at new files only::
                                        ^                       |
                                        '--- your corrections --'
 
-`pipeline` has the recipe; `reading`, `grouping` and `corrections` its steps; `table`, `gallery`,
-`model` and `arrange` what it writes; `store` what it remembers.
+`pipeline` has the recipe; `reading`, `grouping` and `corrections` its steps; `table`, `gallery`
+and `arrange` what it writes; `store` what it remembers.
 """
 
 from tfl_helpers.sorting.corrections import (
@@ -21,22 +21,3 @@ from tfl_helpers.sorting.grouping import CLUSTERERS, cluster
 from tfl_helpers.sorting.pipeline import RESULTS, sort_folder, summary_text
 from tfl_helpers.sorting.store import STORE, Store
 from tfl_helpers.sorting.table import COLUMNS, CORRECTED, read_table, write_table
-
-__all__ = [
-    "CLUSTERERS",
-    "COLUMNS",
-    "CORRECTED",
-    "RESULTS",
-    "STORE",
-    "Store",
-    "cluster",
-    "names_from_examples",
-    "propagate_corrections",
-    "read_corrections",
-    "read_table",
-    "sort_folder",
-    "summary_text",
-    "thumbnail",
-    "write_gallery",
-    "write_table",
-]

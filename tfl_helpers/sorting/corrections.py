@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tfl_helpers.sorting.table import a_few, checked, read_cells, read_table
+from tfl_helpers.sorting.table import a_few, checked, numbered, read_cells, read_table
 
 MOST_FITTED, SAMPLED = 20_000, 10_000  # images that are learned from, and components found in
 JOINING, MOST_TURNS = 8, 8  # images that join one of a new group; turns of learning
@@ -17,12 +17,10 @@ TRUST = 30  # times that an image counts of which a person said where it belongs
 
 
 def read_corrections(path: str | Path, before: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Read what was corrected in the page, or by hand in groups.csv, and check it.
+    """Read what was corrected in the page, or by hand in groups.csv, as `read_table` does.
 
-    Returns a table as `read_table` does. Its `corrected` says what a person decided: this image was
-    "moved" into its group or "confirmed" in it; or its whole group was "renamed", or joined to
-    another. With the table `before`, a group that was edited by hand is recognised, and files that
-    are not in it, or lost their group, are a ValueError.
+    `corrected` says what a person decided: this image was "moved" into its group or "confirmed" in
+    it, or its whole group "renamed". With the table `before`, edits by hand are recognised.
     """
     table = read_table(path)
     if before is None:
@@ -47,10 +45,7 @@ def read_corrections(path: str | Path, before: pd.DataFrame | None = None) -> pd
 
 def read_examples(path: str | Path, names: Collection[str]) -> dict[str, str]:
     """Read what some files of a folder show, from the columns file and name of a CSV file."""
-    try:
-        read = read_cells(path)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    read = read_cells(path)
     if not {"file", "name"} <= set(read.columns):
         raise ValueError(f"{path} needs the columns file and name; it has {', '.join(read)}")
     unknown = sorted(set(read["file"]) - set(names))
@@ -71,9 +66,9 @@ def names_from_examples(
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Name groups by the vote of examples, and estimate how far the groups can be trusted.
 
-    Of a table with `file` and `group`, only "group 1" and the like get a name, and none of `taken`.
-    Returned with the new names are the number of `examples`; how many are `right`: in a group that
-    the others name alike; and their share, `accuracy`, with Wilson's 95 % range, `low` to `high`.
+    Only "group 1" and the like get a name, and none of `taken`. Returned with the new names are the
+    number of `examples`; how many are `right`: in a group that the others name alike; and their
+    share, `accuracy`, with Wilson's 95 % range, `low` to `high`.
     """
     from scipy.stats import binomtest
 
@@ -88,15 +83,16 @@ def names_from_examples(
 
     names: dict[str, str] = {}
     for group in sorted(votes, key=lambda group: -votes[group].total()):
-        names[group] = _free(winner(votes[group]), names.values())
-    numbered = {g: n for g, n in names.items() if re.fullmatch(r"group \d+", g) and n not in taken}
+        given = set(names.values())
+        names[group] = next(n for n in numbered(winner(votes[group])) if n not in given)
+    new = {g: n for g, n in names.items() if re.fullmatch(r"group \d+", g) and n not in taken}
     if not shown:
-        return numbered, {"examples": 0}
+        return new, {"examples": 0}
     right = sum(winner(votes[group] - Counter([name])) == name for group, name in shown)
     low, high = binomtest(right, len(shown)).proportion_ci(method="wilson")
     share = {"accuracy": right / len(shown), "low": low, "high": high}
     share = {key: round(float(value), 3) for key, value in share.items()}
-    return numbered, {"examples": len(shown), "right": right, **share}
+    return new, {"examples": len(shown), "right": right, **share}
 
 
 def propagate_corrections(
@@ -124,8 +120,7 @@ def propagate_corrections(
 
     References
     ----------
-    Self-training as in Nigam et al. (2000), Text classification from labeled and unlabeled
-    documents using EM. What it does for images that nobody corrected: docs/results/sorting.json.
+    Self-training: Nigam et al. (2000). What it does for the others: docs/results/sorting.json.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import normalize
@@ -153,12 +148,3 @@ def propagate_corrections(
         if np.mean(before[some] != codes[some]) < 0.001:
             break
     return list(names), p
-
-
-def _free(name: str, taken: Collection[str]) -> str:
-    """Add a number to a name that is taken."""
-    number, given = 1, name
-    while given in taken:
-        number += 1
-        given = f"{name} {number}"
-    return given

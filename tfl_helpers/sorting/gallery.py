@@ -22,8 +22,7 @@ from PIL import Image
 from tfl_helpers.datasets import progress_bar, write_whole
 from tfl_helpers.sorting.table import checked, plain_cell, plain_text
 
-# A thumbnail is made once, when its file is read, and goes into the page as it is: about 1 kB.
-SIDE, QUALITY = 64, 75
+SIDE, QUALITY = 64, 75  # of a thumbnail, about 1 kB
 SMALL_SIDE, SMALL_QUALITY = 32, 60  # in a page of very many
 BLOCK = 500  # thumbnails that the page unpacks at once
 FEW, MOST_PLACED = 20, 10_000  # images without a map; images that UMAP lays out
@@ -34,11 +33,6 @@ def thumbnail(image: np.ndarray, shape: tuple[int, int] | None = None) -> bytes:
     """Show the middle of an image, uint8 (h, w, 3), in its own proportions as a small square WebP.
 
     `shape` is its height and width before it was squeezed, by default what they are.
-
-    Examples
-    --------
-    >>> Image.open(io.BytesIO(thumbnail(np.zeros((8, 8, 3), "uint8")))).size
-    (64, 64)
     """
     size = np.array(image.shape[:2])
     shape = np.array(size if shape is None else shape)
@@ -91,18 +85,21 @@ def write_gallery(
 
     Parameters
     ----------
-    out, table
+    out, table : str or Path, pd.DataFrame
         The HTML file, and its rows as for `write_table`. Files without a group ("") are listed.
     thumbnails : sequence of bytes, length m
         From `thumbnail`, of each row that has a group, in the table's order.
-    places, typical : array of float (m, 2) and (m,), optional
-        Where each is on the map, x to the right and y up, if finite; and the larger, the earlier it
-        stands in its group. By default there is no map, and the most confident come first.
+    places : array of float (m, 2), optional
+        Where each is on the map, x to the right and y up, if finite. By default there is no map.
+    typical : array of float (m,), optional
+        The larger, the earlier an image stands in its group; by default its confidence.
     title, note : str
         The heading, and a sentence below it.
     many, most : int
         Of more than `many` images the thumbnails are half as large; no more than `most` get one:
         of each group the most typical and the unsure. So a page stays near 50 MB.
+    progress : bool
+        Show a progress bar.
     """
     table = checked(table)
     shown = (table["group"] != "").to_numpy()

@@ -17,10 +17,14 @@ import pandas as pd
 import tfl_helpers
 from tfl_helpers.datasets import cleaning, describe, list_files, progress_bar, write_whole
 from tfl_helpers.sorting.arrange import fill_folders
-from tfl_helpers.sorting.corrections import names_from_examples, read_corrections, read_examples
+from tfl_helpers.sorting.corrections import (
+    MOST_FITTED,
+    names_from_examples,
+    read_corrections,
+    read_examples,
+)
 from tfl_helpers.sorting.gallery import lay_out, write_gallery
 from tfl_helpers.sorting.grouping import CLUSTERERS, Groups, Settings, find_groups
-from tfl_helpers.sorting.model import write_model
 from tfl_helpers.sorting.reading import read_new
 from tfl_helpers.sorting.store import STORE, Store
 from tfl_helpers.sorting.table import read_table, write_table
@@ -58,12 +62,10 @@ def sort_folder(
     groups : int or "auto", optional
         Their number. By default as in an earlier run, else "auto": it is guessed, and the summary
         says what else is plausible. Once corrected, the groups are those of the corrections.
-    backbone : str
-        See `backbones.names`: "MobileNetV2" for photos, "letters" for drawn characters.
+    backbone, clusterer : str
+        "MobileNetV2" for photos, "letters" for characters (`backbones.names`); one of `CLUSTERERS`.
     size : int, optional
         Height and width that the backbone sees; by default what suits it.
-    clusterer : str
-        A name in `CLUSTERERS`.
     examples : str or Path, optional
         A CSV file with columns file and name: what some images show. They do not change the
         groups; they name them, and tell how far the groups can be trusted.
@@ -72,10 +74,8 @@ def sort_folder(
         you moved stay, images like them follow.
     arrange : {"copy", "link"}, optional
         Also fill `out`/sorted with a folder per group, of copies or of symbolic links.
-    seed : int
-        Of whatever is drawn at random.
-    progress : bool
-        Show progress bars.
+    seed, progress : int, bool
+        Of whatever is drawn at random; whether to show progress bars.
 
     Returns
     -------
@@ -86,12 +86,9 @@ def sort_folder(
 
     Raises
     ------
-    NotADirectoryError, FileExistsError
-        `folder` is none, or `out` holds something that no earlier run made.
-    ValueError
-        The arguments do not fit the folder, or no image can be used: groups.csv then says why.
-    OSError
-        `out` cannot be written, or another run is writing it. What is there stays as it was.
+    ValueError, OSError
+        The arguments do not fit the folder, or no image can be used: groups.csv then says why. Or
+        `out` cannot be written, holds something else, or another run is writing it.
     """
     folder, out = Path(folder).expanduser(), Path(out).expanduser()
     names = list_files(folder)
@@ -101,7 +98,7 @@ def sort_folder(
     fixed = None if corrections is None else _read_corrections(out, corrections)
     from tfl_helpers import backbones  # TensorFlow: only now, as it takes a while
 
-    start, usual, estimate = time.perf_counter(), describe("photos").backbone, None
+    start, usual = time.perf_counter(), describe("photos").backbone
     size = size or (usual["size"] if backbone == usual["name"] else None)
     network = backbones.load(backbone, size=size)
     settings = replace(settings, backbone=network.name)
@@ -120,39 +117,27 @@ def sort_folder(
             _next(steps, "finding groups")
             found = find_groups(store, used, settings)
             table = _results(looked, used, found, store)
-            if known is not None:
-                given, estimate = names_from_examples(table, known, found.names)
-                found = replace(found, names=[given.get(name, name) for name in found.names])
-                table = table.assign(group=[given.get(name, name) for name in table["group"]])
+            found, table, estimate = _named(found, table, known)
             _next(steps, "drawing the page")
             write_table(table, out / "groups.csv")
-            shown = table[table["group"] != ""]
-            write_gallery(
-                out / "gallery.html",
-                table,
-                store.pictures(shown["file"]),
-                lay_out(found.z, shown["place"], seed),
-                typical=found.typical()[shown["place"]],
-                title=folder.resolve().name,
-                progress=progress,
-            )
+            _write_page(out, folder, table, found, store, seed, progress)
             _next(steps, "training the model")
             if used:
-                write_model(out / "model.keras", network, found, seed)
+                _write_model(out, network, found, seed)
         if arrange is not None:
             fill_folders(folder, out / "sorted", table, arrange, progress)
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
         summary = _summary(folder, settings, table, found, seconds) | {"estimate": estimate}
         with write_whole(out / "summary.json") as part:
             part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-        if used:
-            store.keep(shown, groups=len(found.names), suggestion=found.suggestion, state=state)
-    if used:
-        return summary
-    raise ValueError(
-        f"none of the {len(names):,} files in {folder} is an image that can be used: see "
-        f"{out / 'groups.csv'} for the reason of each"
-    )
+        if not used:
+            raise ValueError(
+                f"none of the {len(names):,} files in {folder} is an image that can be used: see "
+                f"{out / 'groups.csv'} for the reason of each"
+            )
+        facts = {"groups": len(found.names), "suggestion": found.suggestion, "state": state}
+        store.keep(table[table["group"] != ""], **facts)
+    return summary
 
 
 def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
@@ -178,37 +163,25 @@ def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
     return "\n".join([*lines, f"look at them: {Path(out) / 'gallery.html'}"])
 
 
-def _read_corrections(out: Path, path: str | Path) -> pd.DataFrame:
-    if not (out / "groups.csv").is_file():
-        raise ValueError(f"{out} holds no earlier result that {path} could correct")
-    return read_corrections(path, read_table(out / "groups.csv"))
-
-
 def _check(folder: Path, out: Path, names: list[str], settings: Settings) -> None:
     """Refuse what cannot work before anything is written."""
-    inside, outside = folder.resolve(), out.resolve()
-    if outside == inside or inside in outside.parents:
-        raise ValueError(
-            f"{out} lies in the folder to be sorted, which is only read: choose a place outside"
-        )
-    if outside in inside.parents:
+    inside, outside, k = folder.resolve(), out.resolve(), settings.groups
+    if outside.is_relative_to(inside):
+        raise ValueError(f"{out} lies in the folder to be sorted: choose a place outside")
+    if inside.is_relative_to(outside):
         raise ValueError(f"{folder} lies in {out}: choose a new folder for the results")
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file: choose a new folder for the results")
     if out.is_dir() and any(out.iterdir()) and not (out / STORE).exists():
-        raise FileExistsError(
-            f"{out} holds files that no earlier run made: choose a new or an empty folder"
-        )
+        raise FileExistsError(f"{out} holds files that no earlier run made: choose a new folder")
     if not names:
         raise ValueError(f"{folder} holds no file: check the path")
-    k = settings.groups
     if k not in (None, "auto") and (type(k) is not int or k < 1):
         raise ValueError(f"groups is a whole number from 1, or 'auto', not {k!r}")
     if settings.arrange not in (None, "copy", "link"):
         raise ValueError(f"arrange is 'copy', 'link' or None, not {settings.arrange!r}")
-    if settings.clusterer not in CLUSTERERS:
-        known = ", ".join(CLUSTERERS)
-        raise ValueError(f"no clusterer is called {settings.clusterer!r}; there are {known}")
+    if (name := settings.clusterer) not in CLUSTERERS:
+        raise ValueError(f"no clusterer is called {name!r}; there are {', '.join(CLUSTERERS)}")
 
 
 def _state(settings: Settings, known: Any, names: list[str], rows: list[dict]) -> str:
@@ -245,18 +218,38 @@ def _results(looked: pd.DataFrame, used: list[str], found: Groups, store: Store)
         if file in said and place[row] >= 0:
             group[row], unsure[row] = earlier[file], False
     twice = {cleaning.PROBLEMS["duplicate"], cleaning.PROBLEMS["near-duplicate"], ""}
-    problems = ["; ".join(w for w in t.split("; ") if w not in twice) for t in looked["detail"]]
     columns = {
         "file": looked["file"],
-        "group": pd.Series(group, dtype=object),
+        "group": group,
         "confidence": np.append(found.p.max(1).round(3), np.nan)[place],
         "unsure": unsure,
         "duplicate_of": looked["duplicate_of"],
-        "problem": pd.Series(problems, dtype=object),
-        "corrected": pd.Series(corrected, dtype=object),
+        "problem": [
+            "; ".join(w for w in t.split("; ") if w not in twice) for t in looked["detail"]
+        ],
+        "corrected": corrected,
         "place": place,
     }
-    return pd.DataFrame(columns)
+    table = pd.DataFrame(columns, dtype=object)  # names of files need not be valid text
+    return table.astype({"confidence": float, "unsure": bool, "place": int})
+
+
+def _draw(out: Path, table: pd.DataFrame, found: Groups, store: Store, seed: int, **how: Any) -> None:
+    """Write groups.csv and gallery.html; `how` is for `write_gallery`."""
+    write_table(table, out / "groups.csv")
+    shown = table[table["group"] != ""]
+    pictures, places = store.pictures(shown["file"]), lay_out(found.z, shown["place"], seed)
+    typical = found.typical()[shown["place"]]
+    write_gallery(out / "gallery.html", table, pictures, places, typical=typical, **how)
+
+
+def _write_model(out: Path, backbone: Any, found: Groups, seed: int) -> None:
+    """Write model.keras: raw RGB images to probabilities of the groups, without this package."""
+    from tfl_helpers import selflabel
+
+    some = np.random.default_rng(seed).permutation(len(found.z))[:MOST_FITTED]
+    with write_whole(out / "model.keras") as part:
+        selflabel.classifier(backbone, found.z[some], found.p[some], seed=seed).save(part)
 
 
 def _summary(

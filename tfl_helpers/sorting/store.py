@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,26 +38,25 @@ class FileRead:
 class Store:
     """All that is known of each file. What one call writes is there as a whole or not at all."""
 
-    def __init__(self, path: Path) -> None:
-        self._base = sqlite3.connect(path, timeout=0)
-        # Locked until it is closed: two runs at once would undo each other's results.
-        self._base.execute("PRAGMA locking_mode = EXCLUSIVE")
-        with self._base:
-            self._base.execute("BEGIN EXCLUSIVE")
-            for table in TABLES:
-                self._base.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+    def __init__(self, base: sqlite3.Connection) -> None:
+        self._base = base
 
     @classmethod
     @contextmanager
     def opened(cls, out: Path) -> Iterator["Store"]:
         """Make the folder and open its store; what a killed run left unfinished is cleared away."""
         out.mkdir(parents=True, exist_ok=True)
-        store = None
         try:
-            store = cls(out / STORE)
-            for part in out.glob("*.part*"):
-                part.unlink()
-            yield store
+            with closing(sqlite3.connect(out / STORE, timeout=0)) as base:
+                # Locked until it is closed: two runs at once would undo each other's results.
+                base.execute("PRAGMA locking_mode = EXCLUSIVE")
+                with base:
+                    base.execute("BEGIN EXCLUSIVE")
+                    for table in TABLES:
+                        base.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+                for part in out.glob("*.part*"):
+                    part.unlink()
+                yield cls(base)
         except sqlite3.Error as error:
             why = str(error)
             if "locked" in why:
@@ -65,9 +64,6 @@ class Store:
             elif "not a database" in why:
                 why = f"{STORE} is damaged: delete it, and all is computed anew"
             raise OSError(f"{out}: {why}") from error
-        finally:
-            if store is not None:
-                store._base.close()
 
     def known(self, backbone: str) -> dict[str, tuple[int, int]]:
         """Size and time of change of the files of which nothing is left to be computed."""
@@ -75,9 +71,8 @@ class Store:
             "SELECT name, size, changed FROM files WHERE size >= 0 AND (picture IS NULL OR"
             " name IN (SELECT name FROM features WHERE backbone = ?))"
         )
-        return {
-            os.fsdecode(name): tuple(stat) for name, *stat in self._base.execute(query, (backbone,))
-        }
+        found = self._base.execute(query, (backbone,))
+        return {os.fsdecode(name): tuple(stat) for name, *stat in found}
 
     def save(self, backbone: str, files: Iterable[FileRead]) -> None:
         """Save what was learned of some files; what was known of them before goes."""
@@ -140,9 +135,8 @@ class Store:
         )
         with self._base as base:
             if table is not None:
-                base.executemany(
-                    place, zip(map(os.fsencode, table["file"]), table["group"], strict=True)
-                )
+                files = map(os.fsencode, table["file"])
+                base.executemany(place, zip(files, table["group"], strict=True))
             values = [(key, json.dumps(value)) for key, value in facts.items()]
             base.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", values)
 

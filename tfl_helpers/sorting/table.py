@@ -5,7 +5,9 @@ A file name is only data: one that is no plain text is written so that it reads 
 
 import csv
 import io
+import itertools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +26,11 @@ FORMULA = r"[=+\-@]"  # a spreadsheet takes a cell that starts so for a formula
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> Path:
-    r"""Write a table of sorted files as CSV, at once or not at all.
+    r"""Write a table with the columns of `COLUMNS` (`corrected` may be absent) as CSV, RFC 4180.
 
-    UTF-8, commas, quotes where needed (RFC 4180), and always one line per row: a control character,
-    or what is not text in a name (`os.fsdecode`), is written as a backslash, u and four hex digits,
-    such as ``\u000a`` for a new line. A path that a spreadsheet would take for a formula gets
-    ``./`` in front, which is the same file; another such text gets an apostrophe.
-
-    Parameters
-    ----------
-    table : pd.DataFrame
-        A row per file, with the columns of `COLUMNS`; `corrected` may be absent.
-    path : str or Path
-        The file to write; returned as a Path.
+    One line per row: a control character, or what is no text in a file's name, is written like
+    ``\u000a``. A path that a spreadsheet would take for a formula gets ``./`` in front, which is
+    the same file; another such text gets an apostrophe.
     """
     table = checked(table)
     for name in TEXTS:
@@ -58,16 +52,16 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        The columns of `COLUMNS`, others are left out: str, and confidence (float, NaN where there
-        is none), unsure (bool). `corrected` is empty where the file has no such column.
+        The columns of `COLUMNS`: str, but confidence is float (NaN: none) and unsure is bool.
 
     Raises
     ------
     ValueError
         It is no such table: which column is missing, or which line holds what should not be there.
     """
+    cells = read_cells(path)
     try:
-        table = checked(read_cells(path))
+        table = checked(cells)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     for name in TEXTS:
@@ -82,16 +76,15 @@ def read_cells(path: str | Path) -> pd.DataFrame:
         mark = max(",;\t", key=text.split("\n", 1)[0].count)
         rows = [row for row in csv.reader(io.StringIO(text), delimiter=mark, strict=True) if row]
     except UnicodeDecodeError as error:
-        raise ValueError("not UTF-8 text: save it as 'CSV UTF-8'") from error
+        raise ValueError(f"{path}: not UTF-8 text: save it as 'CSV UTF-8'") from error
     except csv.Error as error:
-        raise ValueError(f"not a table of comma-separated values: {error}") from error
+        raise ValueError(f"{path}: not a table of comma-separated values: {error}") from error
     if not rows:
-        raise ValueError("it is empty")
+        raise ValueError(f"{path}: it is empty")
+    width = len(rows[0])
     for line, row in enumerate(rows, 1):
-        if len(row) != len(rows[0]):
-            raise ValueError(
-                f"line {line} has {len(row)} cells, not {len(rows[0])} as the first has"
-            )
+        if len(row) != width:
+            raise ValueError(f"{path}: line {line} has {len(row)} cells, not {width} as the first")
     return pd.DataFrame(rows[1:], columns=rows[0], dtype=object)
 
 
@@ -128,6 +121,13 @@ def a_few(files: pd.Series) -> str:
     """Name a few files of many."""
     more = f" and {len(files) - 3} more" if len(files) > 3 else ""
     return ", ".join(repr(file) for file in files[:3]) + more
+
+
+def numbered(name: str) -> Iterator[str]:
+    """Give a name, then the same with 2, 3 and so on, for where it is taken."""
+    yield name
+    for number in itertools.count(2):
+        yield f"{name} {number}"
 
 
 def plain_text(text: str) -> str:
