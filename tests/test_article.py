@@ -50,6 +50,7 @@ def test_the_articles_network_refuses_what_makes_no_sense(shape, classes):
         define_model(shape, classes)
 
 
+@pytest.mark.slow
 def test_from_scratch_learns_the_groups_it_is_told(digits):
     train, labels = digits[0].take(range(400)), evaluation.unseal(digits[0].answers)[:400]
     model = from_scratch(train, labels, steps=300, learning_rate=1e-2)

@@ -818,5 +818,5 @@ def test_nothing_a_user_was_given_can_run_code():
         if path.stem != "sources":  # CIFAR-10's own archive, opened once its hash is right
             assert "pickle.load" not in text, path.name
     for known in datasets.CATALOGUE.values():
-        for _, url, digest in known.downloads:
-            assert url.startswith("https://") and len(digest) in (32, 64)
+        for item in known.downloads:
+            assert item["url"].startswith("https://") and len(item["digest"]) in (32, 64)

@@ -30,6 +30,14 @@ Did you correct groups in gallery.html? Its button writes groups_corrected.csv. 
 
 Exit status: 0 done, 1 it could not be done (a line says why), 2 wrong arguments,
 130 stopped by Ctrl-C."""
+GROUPS = "number of groups; auto (as at first) guesses it and says what else is plausible"
+BACKBONE = (
+    "pretrained network: MobileNetV2 (as it is) for photos, fetched once; letters for handwriting "
+    "and drawings, needs no network; or another of keras.applications"
+)
+CLUSTERER = "how groups are found: neighbours (as it is)"
+EXAMPLES = "columns file,name: what a few images show, to name groups and test them"
+ARRANGE = "also fill OUT/sorted with a folder per group, of copies or links"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,19 +64,8 @@ def _sort(options: argparse.Namespace) -> int:
     try:
         from tfl_helpers import sorting
 
-        found = sorting.sort_folder(
-            options.folder,
-            options.out,
-            groups=options.groups,
-            backbone=options.backbone,
-            size=options.size,
-            clusterer=options.clusterer,
-            examples=options.examples,
-            corrections=options.corrections,
-            arrange=options.arrange,
-            seed=options.seed,
-            progress=not options.quiet,
-        )
+        asked = {name: value for name, value in vars(options).items() if name != "command"}
+        found = sorting.sort_folder(**asked)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not garble the line
         _say("stopped; what was read is kept: the same command goes on from there", sys.stderr)
@@ -106,59 +103,30 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("check", help="say what works on this machine")
     fetch = commands.add_parser("prefetch", help="write a bundle for machines without a network")
     fetch.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PHOTO_PROFILES))
+    fetch.add_argument("--out", type=Path, required=True, metavar="DIR", help="bundle's folder")
+    weights = "ImageNet weights to put in, such as MobileNetV2 or VGG16:224; may be repeated"
     fetch.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of the bundle"
+        "--backbone", action="append", default=[], metavar="NAME[:SIZE]", help=weights
     )
-    fetch.add_argument(
-        "--backbone",
-        action="append",
-        default=[],
-        metavar="NAME[:SIZE]",
-        help="ImageNet weights to put in, such as MobileNetV2 or VGG16:224; may be repeated",
-    )
+    plain = argparse.RawDescriptionHelpFormatter
     sort = commands.add_parser(
         "sort",
-        help="sort a folder of unlabelled images into groups",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        help="sort a folder of unlabelled images",
         description=SORT,
         epilog=AGAIN,
+        formatter_class=plain,
     )
     sort.add_argument("folder", type=Path, metavar="FOLDER", help="your images, also in subfolders")
     sort.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder for results")
-    sort.add_argument(
-        "--groups",
-        type=_groups,
-        metavar="K|auto",
-        help="number of groups; auto (as at first) guesses it and says what else is plausible",
-    )
-    sort.add_argument(
-        "--backbone",
-        default="MobileNetV2",
-        metavar="NAME",
-        help="pretrained network: MobileNetV2 (as it is) for photos, fetched once; letters for "
-        "handwriting and drawings, needs no network; or another of keras.applications",
-    )
+    sort.add_argument("--groups", type=_groups, metavar="K|auto", help=GROUPS)
+    sort.add_argument("--backbone", default="MobileNetV2", metavar="NAME", help=BACKBONE)
     sort.add_argument("--size", type=int, metavar="PIXELS", help="side that the network sees")
-    sort.add_argument(
-        "--clusterer",
-        default="neighbours",
-        metavar="NAME",
-        help="how groups are found: neighbours (as it is)",
-    )
-    sort.add_argument(
-        "--examples",
-        type=Path,
-        metavar="CSV",
-        help="columns file,name: what a few images show, to name groups and test them",
-    )
+    sort.add_argument("--clusterer", default="neighbours", metavar="NAME", help=CLUSTERER)
+    sort.add_argument("--examples", type=Path, metavar="CSV", help=EXAMPLES)
     sort.add_argument("--corrections", type=Path, metavar="CSV", help="exported by gallery.html")
-    sort.add_argument(
-        "--arrange",
-        choices=["copy", "link"],
-        help="also fill OUT/sorted with a folder per group, of copies or links",
-    )
+    sort.add_argument("--arrange", choices=["copy", "link"], help=ARRANGE)
     sort.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (0)")
-    sort.add_argument("--quiet", action="store_true", help="no progress bars")
+    sort.add_argument("--quiet", dest="progress", action="store_false", help="no progress bars")
     return parser
 
 

@@ -20,7 +20,7 @@ def write_whole(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{uuid.uuid4().hex}.part{path.suffix}")
+    part = path.with_name(f"{uuid.uuid4().hex}.part{path.suffix[:9]}")  # a name may be full
     try:
         yield part
         os.replace(part, path)

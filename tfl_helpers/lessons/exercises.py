@@ -1,14 +1,11 @@
 """The checks behind the "Your turn" cells of the notebooks.
 
-`check("03-a", my_function)` says whether an exercise is solved. An exercise left as it is stops
-nothing, so Run All goes through: it is a stub while it is or returns None or `...`, or raises
-`NotImplementedError`. A checker is a plain function that gets the answer (and whatever else the
-cell passes on), tries it, and calls `expect` with a hint for each thing that has to hold.
+An exercise left as it is stops nothing, so Run All goes through: it is a stub while it is or
+returns None or `...`, or raises `NotImplementedError`. A checker is a plain function that gets the
+answer (and whatever else the cell passes on), and calls `expect` for each thing that has to hold.
 """
 
-import functools
 import os
-import types
 from collections.abc import Callable
 from typing import Any
 
@@ -35,8 +32,6 @@ def check(name: str, answer: Any, *context: Any) -> None:
 
     Raises
     ------
-    KeyError
-        There is no such exercise.
     AssertionError
         It is wrong or unfinished, and TFL_STRICT_EXERCISES=1 is set: so solutions are tested.
 
@@ -53,7 +48,9 @@ def check(name: str, answer: Any, *context: Any) -> None:
         _finished(answer)
         if function.__annotations__["answer"] is Callable:
             expect(callable(answer), f"a function is asked for, this is {type(answer).__name__}")
-        function(_watched(answer), *context)
+            function(lambda *given: _finished(answer(*given)), *context)
+        else:
+            function(answer, *context)
         print(f"Right: {shows}")
         return
     except NotImplementedError:
@@ -70,24 +67,14 @@ def check(name: str, answer: Any, *context: Any) -> None:
 
 
 def _finished(result: Any) -> Any:
-    """Return a result unless it is that of a stub."""
+    """Return a result; stop if it is that of a stub."""
     if result is None or result is ...:
         raise NotImplementedError
     return result
 
 
-def _watched(answer: Any) -> Any:
-    """Wrap a function so that a stub is noticed wherever a checker calls it."""
-    if not isinstance(answer, types.FunctionType | types.MethodType | functools.partial):
-        return answer
-    return lambda *args, **kwargs: _finished(answer(*args, **kwargs))
-
-
 def checker(name: str, shows: str) -> Callable:
-    """Register the checker of an exercise; a right answer prints what it `shows`.
-
-    The checker's first parameter is `answer: Callable` where a function is asked for.
-    """
+    """Register a checker; its first parameter is `answer: Callable` if a function is asked for."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         if name in _CHECKERS:
@@ -180,9 +167,8 @@ def _first_copies(answer: Callable) -> None:
 @checker("02-a", "this is global average pooling: where a pattern was is gone, how much is kept.")
 def _average_pooling(answer: Callable) -> None:
     maps = np.random.default_rng(0).normal(size=(2, 4, 5, 3))
-    expect_close(
-        answer(maps), maps.mean((1, 2)), "take the mean over height and width: axes 1 and 2"
-    )
+    hint = "take the mean over height and width: axes 1 and 2"
+    expect_close(answer(maps), maps.mean((1, 2)), hint)
 
 
 @checker("02-b", "multiply, add, move on: the whole of a convolutional network is made of this.")
@@ -261,9 +247,8 @@ def _stability(answer: Callable) -> None:
     pairs = [(first, second), (first, third), (second, third)]
     wanted = np.mean([adjusted_rand_score(*pair) for pair in pairs])
     expect_close(answer([first, second, third]), wanted, "take the mean over all three pairs")
-    expect_close(
-        answer([np.zeros(60, int)] * 2), 0, "two runs of one group agree, and should count 0"
-    )
+    one = np.zeros(60, int)
+    expect_close(answer([one, one]), 0, "two runs of one group agree, and should count 0")
 
 
 @checker("05-b", "0 is perfect; a method that is always sure has all its mistakes in it.")

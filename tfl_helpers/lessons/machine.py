@@ -11,13 +11,7 @@ from tfl_helpers import datasets
 
 
 def machine() -> pd.DataFrame:
-    """Say what works on this machine.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row per thing: `what`, `works` (bool), `detail`.
-    """
+    """Say what works on this machine: a row per thing, with `what`, `works` (bool), `detail`."""
     import psutil
     import tensorflow as tf
 
@@ -26,6 +20,8 @@ def machine() -> pd.DataFrame:
     memory = psutil.virtual_memory().available / 1e9
     gpus = tf.config.list_physical_devices("GPU")
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("tensorflow", "keras")]
+    weights = len(list((datasets.keras_home() / "models").glob("*no*top*.h5")))
+    kept = f"{weights} files in the Keras cache" if weights else "none in the Keras cache yet"
     rows = [
         ("Python", True, ", ".join([platform.python_version(), *versions])),
         ("cores", True, f"{os.cpu_count()}"),
@@ -34,7 +30,7 @@ def machine() -> pd.DataFrame:
         ("network", *_network()),
         ("feature cache", True, f"{features.cache_info()['megabytes']} MB kept"),
         ("embedded backbone", True, "letters: ships with this package"),
-        ("ImageNet weights", *_weights()),
+        ("ImageNet weights", weights > 0, kept),
         *((f"data: {row.data}", row.found, row.where) for row in datasets.available().itertuples()),
     ]
     return pd.DataFrame(rows, columns=["what", "works", "detail"])
@@ -49,10 +45,3 @@ def _network() -> tuple[bool, str]:
     except OSError as error:
         return False, f"cannot be reached ({error}); the default series needs none"
     return True, "photo sets and ImageNet weights can be downloaded"
-
-
-def _weights() -> tuple[bool, str]:
-    """Count the ImageNet weights in the Keras cache."""
-    found = list((datasets.keras_home() / "models").glob("*no*top*.h5"))
-    detail = f"{len(found)} files in the Keras cache" if found else "none in the Keras cache yet"
-    return bool(found), detail

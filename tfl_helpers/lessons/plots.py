@@ -9,6 +9,7 @@ import base64
 import html
 import io
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -19,8 +20,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-# Petroff (2021): ten colours that stay apart for colour-blind readers. No two of the first seventy
-# groups share colour and marker.
+# Petroff (2021): ten colours for colour-blind readers too; with seven markers, 70 groups differ.
 PALETTE = tuple(to_hex(color) for color in plt.color_sequences["petroff10"])
 MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "star", "plus")
 MAP_POINTS = 1_500  # more thumbnails than this would make a notebook larger than 3 MB
@@ -28,12 +28,8 @@ Images = Sequence[np.ndarray]
 Numbers = Mapping[str, float] | pd.Series
 
 
-def figure(fig: Figure, alt: str, *, caption: str | None = None) -> None:
-    """Display a figure of Matplotlib as an image with a text alternative, and close it.
-
-    It is written as HTML, since JupyterLab gives images no alt text. The figure has a title, which
-    `alt` must not just repeat; `caption` is printed below.
-    """
+def figure(fig: Figure, alt: str) -> None:
+    """Display a figure of Matplotlib as an image, and close it; `alt` must not repeat its title."""
     titles = [fig.get_suptitle(), *(axes.get_title() for axes in fig.axes)]
     if not alt.strip() or alt.strip() in titles:
         raise ValueError(f"alt must say what the figure shows, and more than its title: {alt!r}")
@@ -41,20 +37,16 @@ def figure(fig: Figure, alt: str, *, caption: str | None = None) -> None:
     fig.savefig(file, format="png", dpi=fig.dpi, facecolor="white", bbox_inches="tight")
     plt.close(fig)
     if file.tell() > 100_000:  # photographs: 256 colours take a third of the space
-        palette = Image.open(file).convert("RGB").quantize(256)
-        file = io.BytesIO()
-        palette.save(file, "PNG", optimize=True)
+        reduced = Image.open(file).convert("RGB").quantize(256)
+        reduced.save(file := io.BytesIO(), "PNG", optimize=True)
     png = base64.b64encode(file.getvalue()).decode()
-    _show(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">', alt, caption)
+    _show(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">', alt)
 
 
 def image_grid(
     images: Images, *, titles: Sequence[str] = (), columns: int = 10, alt: str, title: str = ""
 ) -> None:
-    """Display images in rows of `columns`, each in its own proportions, with a short title or none.
-
-    Small images are enlarged with crisp pixels.
-    """
+    """Display images in rows of `columns`, each in its own proportions, with or without titles."""
     if len(titles) not in (0, len(images)):
         raise ValueError(f"{len(titles)} titles for {len(images)} images: give one each")
     places = range(len(images))
@@ -73,10 +65,8 @@ def group_gallery(
     _rows(rows, labels, alt=alt, title=title)
 
 
-def feature_maps(
-    maps: Mapping[str, np.ndarray], *, per_layer: int = 12, alt: str, title: str = ""
-) -> None:
-    """Display one row per layer: the first feature maps of one image, each scaled by itself.
+def feature_maps(maps: Mapping[str, np.ndarray], *, alt: str, title: str = "") -> None:
+    """Display one row per layer: the first twelve feature maps of one image, scaled one by one.
 
     `maps` leads from a layer's name to its output for the image, float (h, w, channels).
     """
@@ -85,7 +75,7 @@ def feature_maps(
         output = np.asarray(output, "float32")
         if output.ndim != 3:
             raise ValueError(f"{name}: maps of one image are (h, w, channels), not {output.shape}")
-        shown = output.transpose(2, 0, 1)[:per_layer]
+        shown = output.transpose(2, 0, 1)[:12]
         low, high = (f((1, 2), keepdims=True) for f in (shown.min, shown.max))
         shown = (shown - low) / np.where(high > low, high - low, 1)
         rows.append((plt.get_cmap("viridis")(shown)[..., :3] * 255).astype("uint8"))
@@ -103,8 +93,7 @@ def confusion_matrix(table: pd.DataFrame, *, alt: str, title: str) -> None:
     for (row, column), count in np.ndenumerate(counts):
         ink = "white" if share[row, column] > 0.5 else "black"
         ax.text(column, row, f"{count}", ha="center", va="center", color=ink, fontsize=9)
-    long = max(len(str(name)) for name in table.columns) > 3
-    turned = {"rotation": 45, "ha": "right"} if long else {}
+    turned = {"rotation": 45, "ha": "right"} if max(map(len, map(str, table))) > 3 else {}
     ax.set_xticks(range(n_columns), table.columns, **turned)
     ax.set_yticks(range(n_rows), table.index)
     ax.set(xlabel=table.columns.name, ylabel=table.index.name, title=title)
@@ -114,16 +103,12 @@ def confusion_matrix(table: pd.DataFrame, *, alt: str, title: str) -> None:
 def bars(
     values: Numbers, *, errors: Numbers | None = None, alt: str, title: str, xlabel: str = ""
 ) -> None:
-    """Display horizontal bars, the first on top, each with its value written at its end.
-
-    `errors` holds half the length of each error bar, such as a standard deviation.
-    """
+    """Display horizontal bars, the first on top; `errors` are half the length of error bars."""
     values = dict(values)
     spread = None if errors is None else [errors[name] for name in values]
     fig, ax = plt.subplots(figsize=(7, 0.8 + 0.36 * len(values)), layout="constrained")
-    drawn = ax.barh([str(name) for name in values], values.values(), xerr=spread, color=PALETTE[0])
-    whole = int, np.integer
-    texts = [f"{n:,}" if isinstance(n, whole) else f"{n:.3f}" for n in values.values()]
+    drawn = ax.barh(list(map(str, values)), values.values(), xerr=spread, color=PALETTE[0])
+    texts = [f"{n:,}" if isinstance(n, Integral) else f"{n:.3f}" for n in values.values()]
     ax.bar_label(drawn, texts, padding=3)
     ax.invert_yaxis()
     ax.margins(x=0.12)
@@ -133,11 +118,7 @@ def bars(
 
 
 def reliability(table: pd.DataFrame, *, alt: str, title: str) -> None:
-    """Display a table of `evaluation.Pairing.reliability`: the share of right ones over confidence.
-
-    On the diagonal a method is right as often as it says; a bar below it says too much. The number
-    of images stands above each bar.
-    """
+    """Display a table of `evaluation.Pairing.reliability`, with the number of images per bar."""
     fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
     used = table[table.images > 0]
     width = used.high - used.low
@@ -159,18 +140,14 @@ def feature_map_2d(
     title: str,
     alt: str,
 ) -> None:
-    """Display a map of images to point at: hovering shows the image, its group and its name.
-
-    A click on the legend hides a group. The map holds all it needs, so it works in JupyterLab, in
-    exported HTML and without a network. Of more than `MAP_POINTS` images, so many evenly spaced
-    ones are shown, and the caption says so.
+    """Display a map of images; pointing at one shows it with its group and name. Needs no network.
 
     Parameters
     ----------
     points : np.ndarray, shape (n, 2)
         Where each image lies, from t-SNE, UMAP or PCA.
     images : images
-        Small copies of them go into the notebook.
+        The n images; of more than `MAP_POINTS`, so many evenly spaced ones are shown.
     groups : array of int, shape (n,)
         Group of each image: its colour and its marker.
     names : sequence of str, optional
@@ -178,16 +155,15 @@ def feature_map_2d(
     """
     points = np.asarray(points)
     if points.shape != (len(images), 2):
-        shape = f"({len(images)}, 2)"
-        raise ValueError(f"points has shape {points.shape}, not {shape}: x and y of each image")
+        raise ValueError(f"points has shape {points.shape}, not {(len(images), 2)}: give x and y")
     groups = _one_each(groups, images, "groups")
     names = np.arange(len(images)) if names is None else _one_each(names, images, "names")
     shown = np.unique(np.linspace(0, len(images) - 1, min(len(images), MAP_POINTS)).astype(int))
-    table = {"x": points[shown, 0], "y": points[shown, 1], "group": groups[shown]}
-    table |= {"name": names[shown].astype(str)}
-    table |= {"image": [_thumbnail(images[int(i)]) for i in shown]}
+    table = pd.DataFrame(points[shown], columns=["x", "y"])
+    table = table.assign(group=groups[shown], name=names[shown].astype(str))
+    table["image"] = [_thumbnail(images[int(i)]) for i in shown]
     # Bokeh's code holds far fewer single quotes than double ones: 0.1 MB less to escape.
-    page = _map_page(pd.DataFrame(table), title).replace("&", "&amp;").replace("'", "&#39;")
+    page = _map_page(table, title).replace("&", "&amp;").replace("'", "&#39;")
     caption = (
         f"{alt} Point at a marker to see its image; click a group in the legend to hide it. "
         "(No map above? Run this cell: notebooks from elsewhere show no scripts before that.)"
@@ -196,7 +172,7 @@ def feature_map_2d(
         caption += f" {len(shown):,} of {len(images):,} images are shown."
     style = "width: 100%; height: 540px; border: 0"
     frame = f"<iframe title='{html.escape(alt)}' style='{style}' srcdoc='{page}'></iframe>"
-    _show(frame, alt, caption)
+    _show(frame + f"<figcaption>{html.escape(caption)}</figcaption>", alt)
 
 
 def _map_page(table: pd.DataFrame, title: str) -> str:
@@ -215,24 +191,21 @@ def _map_page(table: pd.DataFrame, title: str) -> str:
         color, marker = PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
         glyph = plot.scatter("x", "y", source=source, size=7, color=color, marker=marker, alpha=0.8)
         items.append((f"group {group} ({len(rows)})", [glyph]))
-    columns_of_twenty = -(-len(items) // 20)
-    plot.add_layout(Legend(items=items, click_policy="hide", ncols=columns_of_twenty), "right")
+    n_columns = int(np.ceil(len(items) / 20))
+    plot.add_layout(Legend(items=items, click_policy="hide", ncols=n_columns), "right")
     plot.axis.visible = plot.grid.visible = False
     side = "image-rendering: pixelated; width: 72px; height: 72px; object-fit: contain"
     tooltip = (
         f'<img src="data:image/webp;base64,@image" alt="" style="{side}">'
         "<div>group @group</div><div>@name</div>"
     )
-    where = {"point_policy": "snap_to_data", "attachment": "horizontal", "limit": 2}
-    plot.add_tools(HoverTool(tooltips=tooltip, **where))
+    options = {"point_policy": "snap_to_data", "attachment": "horizontal", "limit": 2}
+    plot.add_tools(HoverTool(tooltips=tooltip, **options))
     return file_html(plot, INLINE, title)
 
 
 def boxes(image: np.ndarray, sets: Mapping[str, np.ndarray], *, alt: str, title: str) -> None:
-    """Display an image with sets of boxes drawn on it, each in its own colour and line.
-
-    `sets` leads from a name for the legend to boxes (n, 4): top, left, bottom, right in pixels.
-    """
+    """Display an image with named sets of boxes (n, 4): top, left, bottom, right in pixels."""
     height, width = np.shape(image)[:2]
     fig, ax = plt.subplots(figsize=(7, 7 * height / width + 0.6), dpi=80, layout="constrained")
     ax.imshow(_pixels(image, max(height, width)))
@@ -263,11 +236,10 @@ def key_result(text: str) -> None:
     print(f"Key result: {text}")
 
 
-def _show(content: str, alt: str, caption: str | None) -> None:
-    """Display HTML on a white ground; where only text can be shown, the text alternative."""
+def _show(content: str, alt: str) -> None:
+    """Display HTML on a white ground (JupyterLab gives images no alt text), or `alt` as text."""
     style = "margin: 0; padding: 4px; background: white; color: black; max-width: 100%"
-    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    page = f'<figure style="{style}">{content}{below}</figure>'
+    page = f'<figure style="{style}">{content}</figure>'
     data = {"text/html": page, "text/plain": f"[figure: {alt}]"}
     display(data, metadata={"needs_background": "light"}, raw=True)
 
@@ -304,7 +276,7 @@ def _thumbnail(image: Any) -> str:
 def _rows(
     rows: list[Images], labels: list[str], titles: Sequence[str] = (), *, alt: str, title: str
 ) -> None:
-    """Draw rows of images into one pair of axes, far quicker than an axes for each."""
+    """Draw rows of images into one pair of axes, far quicker than one for each."""
     if not rows:
         raise ValueError("there are no images to show")
     # Each image is drawn one unit long; a cell is as wide as the widest and as tall as the tallest.

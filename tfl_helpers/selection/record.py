@@ -12,28 +12,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-PACKAGES = "tfl-helpers", "tensorflow", "keras", "scikit-learn", "numpy"
-COLUMNS = "time", "settings", "scores", "seconds", "versions"
+_PACKAGES = "tfl-helpers", "tensorflow", "keras", "scikit-learn", "numpy"
+_COLUMNS = "time", "settings", "scores", "seconds", "versions"
 
 
 def record(
     file: str | Path, run: Callable[..., Mapping[str, float]], /, **settings: Any
 ) -> dict[str, float]:
-    """Run once with these settings and add a row to a table of results.
+    """Call `run(**settings)`, add a row to a table of results, and return the scores it gave.
 
     Parameters
     ----------
     file : str or Path
         The table, made where there is none; two notebooks may share it.
     run : callable
-        Takes the settings, returns a dict of numbers such as `evaluation.score` does.
+        Returns a dict of numbers, such as `evaluation.score` does.
     **settings
         Numbers, texts, lists: what JSON can hold.
-
-    Returns
-    -------
-    dict
-        What `run` returned.
 
     Examples
     --------
@@ -41,9 +36,8 @@ def record(
     >>> file = Path(tempfile.mkdtemp()) / "runs.jsonl"
     >>> record(file, lambda k: {"accuracy": k / 10}, k=3)
     {'accuracy': 0.3}
-    >>> read_record(file)[["k", "accuracy"]]
-       k  accuracy
-    0  3       0.3
+    >>> read_record(file).accuracy.tolist()
+    [0.3]
     """
     file = Path(file).expanduser()
     try:  # what will not work shall fail before the run
@@ -54,7 +48,7 @@ def record(
     with file.open("ab"):
         _read(file)
     start, scores = time.perf_counter(), dict(run(**settings))
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     row = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "settings": settings,
@@ -70,13 +64,10 @@ def record(
 
 
 def read_record(file: str | Path) -> pd.DataFrame:
-    """Read the table that `record` writes, a row per run, oldest first.
+    """Read the table that `record` writes: a row per run, oldest first.
 
-    Returns
-    -------
-    pandas.DataFrame
-        `time` (UTC), a column per setting, a column per score (with "found " before its name where
-        another column has the same), `seconds`, `versions` (a text).
+    Its columns: `time` (UTC), the settings, the scores (as "found NAME" where NAME is taken),
+    `seconds`, `versions` (a text).
     """
     file = Path(file).expanduser()
     rows, n_torn = _read(file) if file.exists() else ([], 0)
@@ -84,13 +75,12 @@ def read_record(file: str | Path) -> pd.DataFrame:
         raise FileNotFoundError(f"no runs in {file}: selection.record adds the first")
     if n_torn:
         warnings.warn(f"{file}: {n_torn} lines cannot be read and are passed over", stacklevel=2)
-    settings, scores = (pd.DataFrame([row[key] for row in rows]) for key in ("settings", "scores"))
-    taken = {name: f"found {name}" for name in [*settings, "time", "seconds", "versions"]}
-    table = settings.join(scores.rename(columns=taken)).assign(
-        time=[row["time"] for row in rows],
-        seconds=[row["seconds"] for row in rows],
-        versions=[", ".join(f"{k} {v}" for k, v in row["versions"].items()) for row in rows],
-    )
+    runs = pd.DataFrame(rows)
+    settings, scores = (pd.DataFrame(list(runs[key])) for key in ("settings", "scores"))
+    runs["versions"] = [", ".join(f"{k} {v}" for k, v in row.items()) for row in runs.versions]
+    runs = runs.drop(columns=["settings", "scores"])
+    taken = {name: f"found {name}" for name in [*settings, *runs]}
+    table = settings.join(scores.rename(columns=taken)).assign(**runs)
     return table[["time", *table.columns.drop("time")]]
 
 
@@ -100,9 +90,9 @@ def _read(file: Path) -> tuple[list[dict], int]:
     for line in lines:
         try:
             row = json.loads(line)
-            rows.append({column: row[column] for column in COLUMNS})
-        except (ValueError, TypeError, KeyError):  # half a line, or something else
-            continue
+            rows.append({column: row[column] for column in _COLUMNS})
+        except (ValueError, TypeError, KeyError):
+            continue  # half a line, or something else
     if lines and not rows:
         raise ValueError(f"{file} is no table of runs, and was left as it is: give another file")
     return rows, len(lines) - len(rows)

@@ -5,9 +5,7 @@ student that learns them, `guard` undoes a round that made the groups worse, and
 from features to groups.
 """
 
-from tfl_helpers.selflabel.heads import attach, classifier
+from tfl_helpers.selflabel.heads import classifier
 from tfl_helpers.selflabel.labels import reliable
 from tfl_helpers.selflabel.self_labelling import SelfLabelled, self_label
 from tfl_helpers.selflabel.training import Round
-
-__all__ = ["Round", "SelfLabelled", "attach", "classifier", "reliable", "self_label"]

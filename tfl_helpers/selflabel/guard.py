@@ -11,14 +11,8 @@ from tfl_helpers.clustering import agreement, neighbour_agreement
 class Guard:
     """Compares groups with those at the start, and with neighbours that training cannot change.
 
-    Parameters
-    ----------
-    labels : np.ndarray, int (n,)
-        Groups at the start.
-    neighbours : np.ndarray, int (n, m)
-        Rows of each image's neighbours in reference features.
-    anchors : np.ndarray, bool (n,)
-        Images whose groups should not change.
+    These are `labels` (n,); rows of each image's `neighbours` (n, m) in the reference features;
+    `anchors`, bool (n,), are images whose groups should not change.
     """
 
     least_size = 0.1  # a group that shrinks below this share of its first size has vanished

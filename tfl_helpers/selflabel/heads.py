@@ -12,53 +12,22 @@ SHARPNESS = 20  # of the vote: cosines are multiplied by it, so that the nearest
 GREY = (0.2989, 0.587, 0.114)  # shares of red, green and blue in brightness
 
 
-def attach(backbone: keras.Model, *head: keras.layers.Layer, name: str) -> keras.Model:
-    """Put layers or models behind a backbone: one network for raw images.
+def attach(backbone: keras.Model, head: keras.Model) -> keras.Model:
+    """Put a head behind a backbone, whose weights it shares: one network for raw images.
 
-    It shares its weights with the backbone. Of plain Keras layers alone: ``model.save("x.keras")``
-    loads anywhere, without this package.
-
-    Examples
-    --------
-    >>> pixels = keras.layers.GlobalAveragePooling2D()
-    >>> backbone = keras.Sequential([keras.Input((None, None, 1)), pixels])
-    >>> attach(backbone, keras.layers.Dense(2), name="two_groups").output_shape
-    (None, 2)
+    Of plain Keras layers alone: saved with ``save("x.keras")`` it loads without this package.
     """
     image = keras.Input(backbone.input_shape[1:], name="image")
-    x = backbone(image, training=False)
-    for layer in head:
-        x = layer(x)
-    return keras.Model(image, x, name=name)
+    return keras.Model(image, head(backbone(image, training=False)), name="self_labelled")
 
 
 def classifier(
     backbone: keras.Model, z: np.ndarray, p: np.ndarray, *, seed: int = 0
 ) -> keras.Model:
-    """Put a trained linear head on a frozen backbone that says what a clustering found.
+    """Put a head behind a backbone that learns probabilities p (n, k) from its features z (n, d).
 
-    Parameters
-    ----------
-    backbone : keras.Model
-        From `backbones.load`, with a size.
-    z, p : np.ndarray, shape (n, d) and (n, k)
-        Its features of the images that were clustered; their probabilities of the groups.
-    seed : int
-        Draws batches.
-
-    Returns
-    -------
-    keras.Model
-        RGB images (b, h, w, 3), 0..255, any size, to probabilities (b, k); saved as by `attach`.
-        Large images are shrunk with an antialiasing filter, as by `datasets.read_image`.
-
-    Raises
-    ------
-    ValueError
-        Features and probabilities are not of the same images.
+    Takes RGB images, 0..255, of any size, and shrinks them as `datasets.read_image` does.
     """
-    if len(z) != len(p) or not len(z):
-        raise ValueError(f"{len(z):,} features, but probabilities of {len(p):,} images")
     head = linear_head(z, p, seed=seed)
     image = keras.Input((None, None, 3), name="image")
     x = keras.layers.Resizing(*input_size(backbone), antialias=True, name="shrink")(image)

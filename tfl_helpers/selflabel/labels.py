@@ -21,16 +21,15 @@ def reliable(
     """Choose the images whose labels are worth learning from.
 
     An image is kept if at least `agree` of its nearest neighbours carry its label and its
-    confidence is in the `top` share of its group: a quantile, so that no group runs empty. A group
-    left with fewer than `least` images keeps the `least` that their neighbours agree on most.
+    confidence is in the `top` share of its group. A group left with fewer than `least` images keeps
+    the `least` that their neighbours agree on most.
 
     Parameters
     ----------
     labels, z : np.ndarray, int (n,) and float (n, d)
         Group of each image, from 0; its features.
     confidence : np.ndarray, shape (n,), optional
-        Larger for surer images. By default how much closer an image is to its group's mean than
-        to the next one.
+        By default how much closer an image is to its group's mean than to the next one.
     neighbours : int or np.ndarray, int (n, m)
         How many are asked, or their rows, from `clustering.nearest`.
     agree, top, least : float, float, int
@@ -40,11 +39,6 @@ def reliable(
     -------
     np.ndarray
         bool (n,); true somewhere in every group.
-
-    Raises
-    ------
-    ValueError
-        Labels, features and confidence are not of the same images.
 
     References
     ----------
@@ -102,10 +96,7 @@ def checked(labels: Any, n: int, *, least_groups: int = 1) -> tuple[np.ndarray, 
     if labels.shape != (n,) or not n:
         raise ValueError(f"there are {n:,} images, but the labels' shape is {labels.shape}")
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
-        raise ValueError(
-            "labels must be whole numbers from 0, or probabilities (n, groups); leave images "
-            "without a label (-1) out"
-        )
+        raise ValueError("labels must be whole numbers from 0 (leave -1 out), or probabilities")
     if len(np.unique(labels)) < least_groups:
         raise ValueError("all images are in one group: there is nothing to learn from")
     return labels.astype("int64"), confidence

@@ -17,18 +17,18 @@ from tfl_helpers.features import extract
 from tfl_helpers.selflabel.guard import Guard
 from tfl_helpers.selflabel.heads import attach, linear_head, vote_head
 from tfl_helpers.selflabel.labels import checked, reliable, renumber
-from tfl_helpers.selflabel.training import Round, frozen_copy, make_student
+from tfl_helpers.selflabel.training import Learner, Round, frozen_copy
 
 Images = ImageSet | FolderImages | np.ndarray
 
 
 @dataclass(eq=False)
 class SelfLabelled:
-    """What `self_label` found; `history` is described there."""
+    """What `self_label` found."""
 
-    model: keras.Model  # raw images to probabilities (b, k), see `attach`
+    model: keras.Model  # raw images to probabilities (b, k); saved, it opens without this package
     backbone: keras.Model  # its part before the head: raw images to features
-    history: pd.DataFrame  # a row per round
+    history: pd.DataFrame  # a row per round, see `self_label`
     labels: np.ndarray  # int64 (n,): group of each training image, as the model sees it
     probabilities: np.ndarray  # float32 (n, k)
 
@@ -64,8 +64,7 @@ def self_label(
     A linear head learns the groups on frozen features. Then, round by round, the end of the
     backbone and the head learn the labels of `reliable` images from strongly changed copies, with a
     moving average of the weights as teacher. Its features are clustered anew, which gives the next
-    labels; reliable are only those that it agrees with. In the end a vote of the nearest images,
-    with the last accepted labels, replaces the linear head.
+    labels. In the end a vote of the nearest images, with the last labels, replaces the linear head.
 
     A round is undone, and is the last, if a group vanishes, if the anchors (the images chosen at
     the start) leave their groups, or if the score falls by more than two standard errors. The score
@@ -80,8 +79,7 @@ def self_label(
     cluster : object with ``fit_predict``, optional
         Clusters the teacher's features (n, d); by default `clustering.NeighbourClustering`.
     data : str or keras.Model, optional
-        What `augmenter` shall suit (by default the name of the ImageSet, else "photos"), or layers
-        that change images.
+        What `augmenter` shall suit (by default the ImageSet's name, else "photos"), or its layers.
     rounds, steps, batch_size : int
         Rounds at most; batches in a round; images in a batch.
     from_layer : str, optional
@@ -90,10 +88,8 @@ def self_label(
         Of AdamW. 2e-3 suits the embedded backbone; large ImageNet networks want 1e-4 or so.
     keep : (float, float)
         Share of each group that `reliable` may keep in the first round and in the last.
-    seed : int
-        Draws batches and changes: the same results up to rounding of parallel sums.
-    guard : bool
-        False: every round counts, whatever happens. To see it go wrong.
+    seed, guard : int, bool
+        Draws batches and changes; if false, every round counts, whatever happens.
     on_round : callable, optional
         Gets the `Round` before it is trained, and may change it.
     strategy : tf.distribute.Strategy, optional
@@ -102,15 +98,10 @@ def self_label(
     Returns
     -------
     SelfLabelled
-        Its `history` has a row per round, the first for the groups as given: `round`; `kept`
-        (images trained on); `agreement` (share of neighbours in the same group) and `score` (the
-        same for neighbours in the reference features), both corrected for chance; `anchored` (share
-        of the anchors still in their first group); `smallest`, `largest`, `sizes`; `verdict`.
-
-    Raises
-    ------
-    ValueError
-        Labels and images do not fit together, there are fewer than two groups, or no such layer.
+        Its `history` has a row per round, the first for the groups as given: `kept` (images trained
+        on); `agreement` (share of neighbours in the same group) and `score` (by the reference
+        features), both corrected for chance; `anchored` (share of the anchors still in their first
+        group); `smallest`, `largest`, `sizes` of groups; `verdict`.
 
     References
     ----------
@@ -120,8 +111,7 @@ def self_label(
     images = images.images if isinstance(images, ImageSet) else images
     labels, confidence = checked(labels, len(images), least_groups=2)
     one_hot = np.eye(labels.max() + 1)
-    if cluster is None:
-        cluster = clustering.NeighbourClustering(len(one_hot), random_state=seed)
+    cluster = cluster or clustering.NeighbourClustering(len(one_hot), random_state=seed)
     body, reference, from_layer = frozen_copy(backbone, from_layer)
     feed = partial(training_batches, body, images, change=data, steps=steps, batch_size=batch_size)
     z, top = _features(body, images), np.linspace(*keep, max(rounds, 1))
@@ -130,17 +120,15 @@ def self_label(
     watch = Guard(labels, _neighbours(_features(reference, images), seed, 10), anchors=chosen)
     rows = [{"round": 0, "kept": chosen.sum(), **watch.measure(labels, near), "verdict": "start"}]
     head = linear_head(z, one_hot[labels], chosen, seed=seed)
-    teacher = attach(body, head, name="self_labelled")
-    student = make_student(teacher, from_layer, learning_rate, strategy)
-    weights = teacher.get_weights()
+    learner = Learner(body, head, from_layer, learning_rate, strategy)
+    weights = learner.teacher.get_weights()
 
     for number in range(1, rounds + 1):
         plan = Round(number, labels.copy(), chosen.copy())
         if on_round is not None:
             on_round(plan)
         ready = feed(one_hot[plan.labels], np.flatnonzero(plan.chosen), seed=(seed, number))
-        student.fit(ready, epochs=1, shuffle=False, verbose=0)
-        teacher.set_weights(student.get_weights())  # after fit these are the moving averages
+        learner.learn(ready)
         row, new_z = {"round": number, "kept": plan.chosen.sum()}, _features(body, images)
         if not np.isfinite(new_z).all():  # nothing could go on from here, guard or not
             rows.append({**row, "verdict": "rolled back: the features are no numbers any more"})
@@ -152,15 +140,15 @@ def self_label(
         rows.append({**row, **watch.measure(found, near), "verdict": verdict})
         if guard and trouble:
             break
-        labels, z, weights = found, new_z, teacher.get_weights()
+        labels, z, weights = found, new_z, learner.teacher.get_weights()
         chosen = reliable(labels, z, neighbours=near, top=top[min(number, rounds - 1)])
         agreed = chosen & (labels == p.argmax(1))
         chosen = agreed if agreed.any() else chosen
 
-    teacher.set_weights(weights)
+    learner.teacher.set_weights(weights)
     head = vote_head(z, one_hot[labels], seed=seed)  # of all images: it says what was found
-    model, p = attach(body, head, name="self_labelled"), head(z).numpy()
-    return SelfLabelled(model, body, pd.DataFrame(rows), p.argmax(1), p)
+    p = head(z).numpy()
+    return SelfLabelled(attach(body, head), body, pd.DataFrame(rows), p.argmax(1), p)
 
 
 def _features(body: keras.Model, images: Images) -> np.ndarray:

@@ -1,12 +1,14 @@
 """What a round learns, and the copies of a backbone that are trained and compared."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfl_helpers import backbones
+from tfl_helpers.selflabel.heads import attach
 
 
 @dataclass
@@ -39,24 +41,32 @@ def frozen_copy(
     return body, keras.Model(body.inputs, x, name="reference"), from_layer or later[0].name
 
 
-def make_student(
-    teacher: keras.Model,
-    from_layer: str,
-    learning_rate: float,
-    strategy: tf.distribute.Strategy | None,
-) -> keras.Model:
-    """Copy a teacher (see `attach`), on all devices, with the end of its backbone trainable."""
-    if strategy is None:
-        many = len(tf.config.list_logical_devices("GPU")) > 1
-        strategy = tf.distribute.MirroredStrategy() if many else tf.distribute.get_strategy()
-    with strategy.scope():
-        student = keras.models.clone_model(teacher)
-        student.set_weights(teacher.get_weights())
-        backbones.unfreeze(student.layers[1], from_layer)
-        # Adam's first steps are of full length in every weight: warmed up, else they undo much.
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0, 1, alpha=1.0, warmup_target=learning_rate, warmup_steps=64
-        )
-        adam = keras.optimizers.AdamW(rate, weight_decay=1e-4, use_ema=True, ema_momentum=0.98)
-        student.compile(adam, keras.losses.CategoricalCrossentropy(label_smoothing=0.1))
-    return student
+class Learner:
+    """A teacher (a frozen body and a head) and a student that learns, on all devices.
+
+    The end of the student's body is trainable; the teacher has the moving average of its weights.
+    """
+
+    def __init__(
+        self, body: keras.Model, head: keras.Model, from_layer: str, rate: float, strategy: Any
+    ) -> None:
+        if strategy is None:
+            many = len(tf.config.list_logical_devices("GPU")) > 1
+            strategy = tf.distribute.MirroredStrategy() if many else tf.distribute.get_strategy()
+        self.teacher = attach(body, head)
+        with strategy.scope():
+            self.student = keras.models.clone_model(self.teacher)
+            self.student.set_weights(self.teacher.get_weights())
+            backbones.unfreeze(self.student.layers[1], from_layer)
+            # Adam's first steps are of full length in every weight: warmed up, else they undo much
+            warm = keras.optimizers.schedules.CosineDecay(
+                0.0, 1, alpha=1.0, warmup_target=rate, warmup_steps=64
+            )
+            adam = keras.optimizers.AdamW(warm, weight_decay=1e-4, use_ema=True, ema_momentum=0.98)
+            loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)
+            self.student.compile(adam, loss)
+
+    def learn(self, batches: tf.data.Dataset) -> None:
+        """Train the student on batches of images and targets; the teacher follows."""
+        self.student.fit(batches, epochs=1, shuffle=False, verbose=0)
+        self.teacher.set_weights(self.student.get_weights())  # after fit the moving averages

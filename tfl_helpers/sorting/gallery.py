@@ -80,8 +80,7 @@ def write_gallery(
 ) -> Path:
     """Write a page that shows the groups and lets a person correct them, in one file.
 
-    It needs no network and may load nothing (content security policy). What is corrected in it, it
-    exports as `groups_corrected.csv`, for `read_corrections`.
+    It may load nothing (content security policy), and exports a CSV for `read_corrections`.
 
     Parameters
     ----------
@@ -98,26 +97,41 @@ def write_gallery(
     many, most : int
         Of more than `many` images the thumbnails are half as large; no more than `most` get one:
         of each group the most typical and the unsure. So a page stays near 50 MB.
-    progress : bool
-        Show a progress bar.
     """
-    table = checked(table)
+    table, n = checked(table), len(thumbnails)
     shown = (table["group"] != "").to_numpy()
-    if len(thumbnails) != shown.sum():
+    if shown.sum() != n:
         raise ValueError(
-            f"{shown.sum()} rows of the table have a group, but there are {len(thumbnails)} "
-            "thumbnails: one for each is needed, in the same order"
+            f"{shown.sum()} rows of the table have a group, but there are {n} pictures"
         )
-    if places is not None and np.shape(places) != (len(thumbnails), 2):
-        raise ValueError(f"places are ({len(thumbnails)}, 2), not {np.shape(places)}")
+    if places is not None and np.shape(places) != (n, 2):
+        raise ValueError(f"places are ({n}, 2), not {np.shape(places)}")
     if typical is None:
         typical = table["confidence"][shown].fillna(-1)
-    if len(typical) != len(thumbnails):
-        raise ValueError(f"typical has {len(typical)} values for {len(thumbnails)} images")
+    if len(typical) != n:
+        raise ValueError(f"typical has {len(typical)} values for {n} images")
     order = np.argsort(-np.asarray(typical), kind="stable")
     pictured = _pictured(table[shown], order, most)
     data = _page_data(table, places, np.flatnonzero(shown)[order])
-    data["pictures"] = int(pictured.sum())
+    head, tail = _filled_template(title, note, data | {"pictures": int(pictured.sum())})
+    bar = progress_bar(progress, total=n, desc="gallery", unit="image", delay=1)
+    with write_whole(out) as part, part.open("wb") as file, bar:
+        file.write(head)
+        for start in range(0, n, BLOCK):
+            block = slice(start, start + BLOCK)
+            lines = [  # base64, one a line; an empty line for an image without a thumbnail
+                base64.b64encode(_fitted(picture, n > many) if wanted else b"")
+                for picture, wanted in zip(thumbnails[block], pictured[block], strict=True)
+            ]
+            file.write(b'<script type="text/plain" class="pictures">')
+            file.write(b"\n".join(lines) + b"</script>\n")
+            bar.update(len(lines))
+        file.write(tail)
+    return Path(out)
+
+
+def _filled_template(title: str, note: str, data: dict[str, Any]) -> list[bytes]:
+    """Fill gallery.html: what stands before the pictures, and behind."""
     template = resources.files("tfl_helpers").joinpath("sorting/gallery.html").read_text("utf-8")
     fill = {
         "title": html.escape(plain_text(title)),
@@ -127,24 +141,8 @@ def write_gallery(
         # What closes a script, or starts a comment in one, cannot be in here
         "data": re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(data)),
     }
-    head, tail = (
-        re.sub(r"\{\{(\w+)\}\}", lambda found: fill[found[1]], part).encode()
-        for part in template.split("{{pictures}}")
-    )
-    bar = progress_bar(progress, total=len(thumbnails), desc="gallery", unit="image", delay=1)
-    with write_whole(out) as part, part.open("wb") as file, bar:
-        file.write(head)
-        for start in range(0, len(thumbnails), BLOCK):
-            block = slice(start, start + BLOCK)
-            lines = [  # base64, one a line; an empty line for an image without a thumbnail
-                base64.b64encode(_fitted(picture, len(thumbnails) > many) if wanted else b"")
-                for picture, wanted in zip(thumbnails[block], pictured[block], strict=True)
-            ]
-            file.write(b'<script type="text/plain" class="pictures">')
-            file.write(b"\n".join(lines) + b"</script>\n")
-            bar.update(len(lines))
-        file.write(tail)
-    return Path(out)
+    parts = template.split("{{pictures}}")
+    return [re.sub(r"\{\{(\w+)\}\}", lambda found: fill[found[1]], p).encode() for p in parts]
 
 
 def _page_data(table: pd.DataFrame, places: np.ndarray | None, order: np.ndarray) -> dict[str, Any]:

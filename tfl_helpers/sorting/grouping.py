@@ -23,7 +23,7 @@ def _neighbours(n_groups: int, seed: int) -> Any:
     return NeighbourClustering(n_groups, random_state=seed)
 
 
-# To add a clusterer, add a line: any that scikit-learn's conventions fit will do, see `cluster`.
+# Any that follows scikit-learn's conventions may be added, see `cluster`.
 CLUSTERERS: dict[str, Callable[[int, int], Any]] = {"neighbours": _neighbours}
 
 
@@ -48,6 +48,7 @@ class Groups:
     names: list[str]  # of the k groups, in the order of the columns of p
     suggestion: dict[str, int] | None = None
     scores: dict[str, float] = field(default_factory=dict)
+    estimate: dict[str, Any] | None = None  # from `names_from_examples`
 
     @property
     def labels(self) -> np.ndarray:
@@ -94,9 +95,8 @@ def cluster(clusterer: Any, z: np.ndarray, seed: int = 0) -> tuple[Any, np.ndarr
     """Fit a clusterer to features (n, d), and ask it for all that it can say of them.
 
     It needs `fit` and `labels_`, of which -1 is none. Without `predict_proba` the 15 nearest images
-    vote; without `unsure` that is less than 2/3 of the votes, or a label of -1. Of more than 20,000
-    images it learns from so many, drawn by `seed`.
-    Returned are the clusterer, probabilities (n, k), large groups first, and bool (n,) for unsure.
+    vote; without `unsure` that is less than 2/3 of the votes, or a label of -1. Returned are the
+    clusterer, probabilities (n, k), large groups first, and bool (n,) for unsure.
     """
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -124,8 +124,7 @@ def suggest_number(z: np.ndarray, seed: int) -> dict[str, int]:
     """Guess the number of groups: {"k", "low", "high"}.
 
     Numbers that are better than their neighbours, and nearly as good as the best, are plausible.
-    Two is passed over if there is another: the coarsest cut is nearly always steady, and two groups
-    that belong together are joined more easily than one is taken apart.
+    Two is passed over if there is another: groups are joined more easily than taken apart.
     """
     from tfl_helpers.selection import estimate_n_clusters
 

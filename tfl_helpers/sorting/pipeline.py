@@ -25,8 +25,7 @@ from tfl_helpers.sorting.corrections import (
 )
 from tfl_helpers.sorting.gallery import lay_out, write_gallery
 from tfl_helpers.sorting.grouping import CLUSTERERS, Groups, Settings, find_groups
-from tfl_helpers.sorting.reading import read_new
-from tfl_helpers.sorting.store import STORE, Store
+from tfl_helpers.sorting.store import STORE, Store, read_new
 from tfl_helpers.sorting.table import read_table, write_table
 
 RESULTS = ("groups.csv", "gallery.html", "model.keras", "summary.json")
@@ -49,53 +48,52 @@ def sort_folder(
 ) -> dict[str, Any]:
     """Sort a folder of unlabelled images into groups.
 
-    `out` gets groups.csv (see `write_table`), gallery.html (`write_gallery`), model.keras (RGB
-    images to probabilities; opens without this package), summary.json, and work.sqlite (what was
-    learned of each file; safe to delete, then computed anew). Each is replaced as a whole.
+    `out` gets groups.csv, gallery.html, model.keras (RGB images to probabilities; opens without
+    this package), summary.json, and work.sqlite (what was learned of each file; safe to delete).
 
     Parameters
     ----------
     folder : str or Path
         Images of any size and mode, flat or nested, among whatever else. It is never written to.
     out : str or Path
-        A new folder, or that of an earlier run, which is brought up to date. Not inside `folder`.
+        A new folder, or that of an earlier run, which is brought up to date.
     groups : int or "auto", optional
-        Their number. By default as in an earlier run, else "auto": it is guessed, and the summary
-        says what else is plausible. Once corrected, the groups are those of the corrections.
+        Their number. By default as in an earlier run, else "auto": it is guessed. Once corrected,
+        the groups are those of the corrections.
     backbone, clusterer : str
         "MobileNetV2" for photos, "letters" for characters (`backbones.names`); one of `CLUSTERERS`.
     size : int, optional
         Height and width that the backbone sees; by default what suits it.
     examples : str or Path, optional
-        A CSV file with columns file and name: what some images show. They do not change the
-        groups; they name them, and tell how far the groups can be trusted.
+        A CSV file with columns file and name: what some images show. They name the groups and tell
+        how far these can be trusted, but do not change them.
     corrections : str or Path, optional
-        The CSV file exported by gallery.html. Its names and moves hold from now on: images that
-        you moved stay, images like them follow.
+        The CSV file exported by gallery.html. What it says holds from now on; like images follow.
     arrange : {"copy", "link"}, optional
-        Also fill `out`/sorted with a folder per group, of copies or of symbolic links.
+        Also fill `out`/sorted with a folder per group.
     seed, progress : int, bool
         Of whatever is drawn at random; whether to show progress bars.
 
     Returns
     -------
     dict
-        As in summary.json: `settings`, `versions`, `counts`, `groups` (name to number of images, in
-        the order of the model's outputs), `suggestion` (k, low, high), `scores`, `estimate` (from
-        examples), `seconds`.
+        As in summary.json; its `groups` (name to number of images) are in the order of the model's
+        outputs, `suggestion` has the range of plausible numbers, `estimate` is from examples.
 
     Raises
     ------
     ValueError, OSError
-        The arguments do not fit the folder, or no image can be used: groups.csv then says why. Or
-        `out` cannot be written, holds something else, or another run is writing it.
+        The arguments do not fit, no image can be used (groups.csv says why), or `out` holds
+        something else, cannot be written, or is being written by another run.
     """
     folder, out = Path(folder).expanduser(), Path(out).expanduser()
     names = list_files(folder)
     settings = Settings(backbone, groups, clusterer, seed, arrange)
     _check(folder, out, names, settings)
+    if corrections is not None and not (out / "groups.csv").is_file():
+        raise ValueError(f"{out} holds no earlier result that {corrections} could correct")
+    fixed = corrections and read_corrections(corrections, read_table(out / "groups.csv"))
     known = None if examples is None else read_examples(examples, names)
-    fixed = None if corrections is None else _read_corrections(out, corrections)
     from tfl_helpers import backbones  # TensorFlow: only now, as it takes a while
 
     start, usual = time.perf_counter(), describe("photos").backbone
@@ -116,25 +114,21 @@ def sort_folder(
             used = looked["file"][looked["keep"]].tolist()
             _next(steps, "finding groups")
             found = find_groups(store, used, settings)
-            table = _results(looked, used, found, store)
-            found, table, estimate = _named(found, table, known)
+            table, found = _results(looked, used, found, store, known)
             _next(steps, "drawing the page")
-            write_table(table, out / "groups.csv")
-            _write_page(out, folder, table, found, store, seed, progress)
+            _draw(out, table, found, store, seed, title=folder.resolve().name, progress=progress)
             _next(steps, "training the model")
             if used:
                 _write_model(out, network, found, seed)
         if arrange is not None:
             fill_folders(folder, out / "sorted", table, arrange, progress)
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
-        summary = _summary(folder, settings, table, found, seconds) | {"estimate": estimate}
+        summary = _summary(folder, settings, table, found, seconds)
         with write_whole(out / "summary.json") as part:
             part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         if not used:
-            raise ValueError(
-                f"none of the {len(names):,} files in {folder} is an image that can be used: see "
-                f"{out / 'groups.csv'} for the reason of each"
-            )
+            why = f"see {out / 'groups.csv'}"
+            raise ValueError(f"none of the {len(names):,} files in {folder} can be used: {why}")
         facts = {"groups": len(found.names), "suggestion": found.suggestion, "state": state}
         store.keep(table[table["group"] != ""], **facts)
     return summary
@@ -185,7 +179,7 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings) -> Non
 
 
 def _state(settings: Settings, known: Any, names: list[str], rows: list[dict]) -> str:
-    """Sum up what a result hangs on; the same again, nothing is to be done."""
+    """Hash what a result hangs on; where it is the same again, nothing is to be done."""
     hangs_on = (tfl_helpers.__version__, settings.backbone, settings.clusterer, settings.seed)
     files = [(name, *row["stat"]) for name, row in zip(names, rows, strict=True)]
     content = json.dumps([hangs_on, known, files], sort_keys=True)
@@ -203,10 +197,17 @@ def _next(steps: Any, what: str) -> None:
     steps.update()
 
 
-def _results(looked: pd.DataFrame, used: list[str], found: Groups, store: Store) -> pd.DataFrame:
+def _results(
+    looked: pd.DataFrame,
+    used: list[str],
+    found: Groups,
+    store: Store,
+    known: Mapping[str, str] | None,
+) -> tuple[pd.DataFrame, Groups]:
     """Make the table of files, with `place`: the row of `found` that each goes by, -1 for none.
 
     A duplicate goes where the first of its kind went, an image that a person moved where they said.
+    Groups are named by what is `known` from examples.
     """
     first = looked["duplicate_of"].where(looked["duplicate_of"] != "", looked["file"])
     place = pd.Index(used, dtype=object).get_indexer(first)  # -1 takes what is appended below
@@ -218,23 +219,30 @@ def _results(looked: pd.DataFrame, used: list[str], found: Groups, store: Store)
         if file in said and place[row] >= 0:
             group[row], unsure[row] = earlier[file], False
     twice = {cleaning.PROBLEMS["duplicate"], cleaning.PROBLEMS["near-duplicate"], ""}
+    details = looked["detail"].str.split("; ")
     columns = {
         "file": looked["file"],
         "group": group,
         "confidence": np.append(found.p.max(1).round(3), np.nan)[place],
         "unsure": unsure,
         "duplicate_of": looked["duplicate_of"],
-        "problem": [
-            "; ".join(w for w in t.split("; ") if w not in twice) for t in looked["detail"]
-        ],
+        "problem": ["; ".join(w for w in t if w not in twice) for t in details],
         "corrected": corrected,
         "place": place,
     }
     table = pd.DataFrame(columns, dtype=object)  # names of files need not be valid text
-    return table.astype({"confidence": float, "unsure": bool, "place": int})
+    table = table.astype({"confidence": float, "unsure": bool, "place": int})
+    if known is None:
+        return table, found
+    given, estimate = names_from_examples(table, known, found.names)
+    table["group"] = [given.get(name, name) for name in table["group"]]
+    names = [given.get(name, name) for name in found.names]
+    return table, replace(found, names=names, estimate=estimate)
 
 
-def _draw(out: Path, table: pd.DataFrame, found: Groups, store: Store, seed: int, **how: Any) -> None:
+def _draw(
+    out: Path, table: pd.DataFrame, found: Groups, store: Store, seed: int, **how: Any
+) -> None:
     """Write groups.csv and gallery.html; `how` is for `write_gallery`."""
     write_table(table, out / "groups.csv")
     shown = table[table["group"] != ""]
@@ -273,4 +281,5 @@ def _summary(
         "suggestion": found.suggestion,
         "scores": found.scores,
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "estimate": found.estimate,
     }

@@ -23,6 +23,7 @@ YES_NO = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 # What would break a line or is no text, and a backslash that would be taken for one of these.
 ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]|\\(?=u[0-9a-f]{4})")
 FORMULA = r"[=+\-@]"  # a spreadsheet takes a cell that starts so for a formula
+MARKS = {"file": "./", "duplicate_of": "./"}  # put in front of one; in other columns: '
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> Path:
@@ -137,20 +138,16 @@ def plain_text(text: str) -> str:
 
 def plain_cell(text: str, column: str) -> str:
     """Write a text so that it stays on one line and no spreadsheet takes it for a formula."""
-    mark, text = _guard(column), plain_text(text)
+    mark, text = MARKS.get(column, "'"), plain_text(text)
     return mark + text if re.match(f"({re.escape(mark)})*{FORMULA}", text) else text
 
 
 def _restored(text: str, column: str) -> str:
     """Undo `plain_cell`."""
-    mark = _guard(column)
+    mark = MARKS.get(column, "'")
     if re.match(f"({re.escape(mark)})+{FORMULA}", text):
         text = text[len(mark) :]
     return re.sub(r"\\u([0-9a-f]{4})", lambda found: chr(int(found[1], 16)), text)
-
-
-def _guard(column: str) -> str:
-    return "./" if column in ("file", "duplicate_of") else "'"
 
 
 def _share(value: Any) -> float | None:
