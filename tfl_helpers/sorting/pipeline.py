@@ -25,7 +25,8 @@ from tfl_helpers.sorting.corrections import (
 )
 from tfl_helpers.sorting.gallery import lay_out, write_gallery
 from tfl_helpers.sorting.grouping import CLUSTERERS, Groups, Settings, find_groups
-from tfl_helpers.sorting.store import STORE, Store, read_new
+from tfl_helpers.sorting.reading import read_new
+from tfl_helpers.sorting.store import STORE, Store
 from tfl_helpers.sorting.table import read_table, write_table
 
 RESULTS = ("groups.csv", "gallery.html", "model.keras", "summary.json")

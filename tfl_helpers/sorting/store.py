@@ -1,27 +1,18 @@
-"""What is learned of each file of a folder: read once, and kept in one SQLite file."""
+"""What earlier runs learned of each file of a folder, in one SQLite file beside the results."""
 
 import json
 import os
 import sqlite3
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-
-from tfl_helpers.datasets import ImageReadError, cleaning, progress_bar, read_image
-from tfl_helpers.sorting.gallery import thumbnail
 
 STORE = "work.sqlite"
-BLOCK = 256  # files read between two saves: a kill loses at most these
-BATCH = 32  # images that go through the network at a time: 64 need 300 MB more
 TABLES = (
     "files (name BLOB PRIMARY KEY, size INTEGER, changed INTEGER, about TEXT,"
     " digest BLOB, hash BLOB, small BLOB, picture BLOB)",
@@ -169,54 +160,3 @@ class Store:
         """Give what a person said: file to "moved" or "confirmed"."""
         found = self._base.execute("SELECT name, corrected FROM sorted WHERE corrected != ''")
         return {os.fsdecode(name): mark for name, mark in found}
-
-
-def read_new(
-    store: Store, folder: Path, names: list[str], backbone: Any, progress: bool
-) -> list[dict[str, Any]]:
-    """Read what is new or changed; return what `cleaning.inspect_file` said of every file."""
-    from tfl_helpers import backbones, features
-
-    known = store.known(backbone.name)
-    todo = [name for name in names if known.get(name) != _stat(folder / name)]
-    read = partial(_read, folder, backbones.input_size(backbone))
-    compute = features.extractor(backbone, BATCH)
-    Image.init()  # before the threads start: which kinds of image Pillow knows
-    with (
-        progress_bar(progress, total=len(todo), desc="reading", unit="file") as bar,
-        ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool,
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")  # what Pillow has to say stands in the table
-        for start in range(0, len(todo), BLOCK):
-            files = list(pool.map(read, todo[start : start + BLOCK]))
-            pixels = [file.pixels for file in files if file.pixels is not None]
-            features_of = iter(compute(np.stack(pixels)) if pixels else ())
-            for file in files:
-                file.z = None if file.pixels is None else next(features_of)
-            store.save(backbone.name, files)
-            bar.update(len(files))
-    rows = store.rows()
-    return [rows[name] for name in names]
-
-
-def _read(folder: Path, size: tuple[int, int], name: str) -> FileRead:
-    path = folder / name
-    file = FileRead(name, _stat(path), cleaning.inspect_file(path))
-    if not set(cleaning.LEAVE_OUT) & set(file.row["codes"]):
-        try:
-            file.pixels = read_image(path, size)
-            file.picture = thumbnail(file.pixels, (file.row["height"], file.row["width"]))
-        except ImageReadError as error:  # it changed in between
-            file.row["codes"].append("unreadable")
-            file.row["notes"].append(str(error.__cause__))
-    return file
-
-
-def _stat(path: Path) -> tuple[int, int]:
-    """Size and time of change; -1 for a file that is gone, which is looked at in every run."""
-    try:
-        about = path.stat()
-    except OSError:
-        return -1, -1
-    return about.st_size, about.st_mtime_ns
