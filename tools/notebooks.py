@@ -235,23 +235,28 @@ th, td {{ vertical-align: top; }}
 """
 
 
-def refresh(names: list[str]) -> int:
-    """Execute the committed notebooks anew, without and with cached features, and measure."""
+def refresh(names: list[str], measure: bool = True) -> int:
+    """Execute the committed notebooks anew, without and with cached features, and measure.
+
+    Without `measure` they are executed once, and time and memory stay as they were measured: on a
+    busy or a slow machine.
+    """
     measured = (
         {row["name"]: row for row in json.loads(MEASURED.read_text())} if MEASURED.exists() else {}
     )
     for path in series(names):
         with tempfile.TemporaryDirectory() as folder:
             os.environ["TFL_CACHE_DIR"] = str(Path(folder) / "cache")
-            first, again = (
-                execute(path, Path(folder) / name) for name in ("first.ipynb", "again.ipynb")
-            )
+            first = execute(path, Path(folder) / "first.ipynb")
+            again = execute(path, Path(folder) / "again.ipynb") if measure else first
             if first.error or again.error:
                 print(f"{path.stem}: FAILED, left as it was: {first.error or again.error}")
                 return 1
             notebook = clean(nbformat.read(Path(folder) / "first.ipynb", 4))
-        row = asdict(first) | {"seconds_cached": again.seconds, "cores": os.cpu_count()}
-        measured[path.stem] = {key: row[key] for key in row if key not in ("key_result", "error")}
+        if measure or path.stem not in measured:
+            row = asdict(first) | {"seconds_cached": again.seconds, "cores": os.cpu_count()}
+            unwanted = "key_result", "error"
+            measured[path.stem] = {key: row[key] for key in row if key not in unwanted}
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = TIME_LINE.sub(time_line(measured[path.stem]), cell.source)
@@ -310,11 +315,14 @@ def main() -> int:
     one.add_argument("--profile", default="digits", help="digits, mnist, cifar10, folder:PATH, …")
     one = commands.add_parser("refresh", help="make the committed outputs anew")
     one.add_argument("names", nargs="*", help="such as 02; all by default")
+    one.add_argument("--outputs-only", action="store_true", help="do not measure")
     commands.add_parser("solutions", help="write the notebooks with their exercises solved")
     options = parser.parse_args()
     if options.command == "run":
         return run(options.profile)
-    return refresh(options.names) if options.command == "refresh" else solutions()
+    if options.command == "refresh":
+        return refresh(options.names, measure=not options.outputs_only)
+    return solutions()
 
 
 if __name__ == "__main__":
