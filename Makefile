@@ -9,6 +9,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export OMP_NUM_THREADS ?= 1
 # Two test workers with two TensorFlow threads each would wait for one another on two cores.
 ONE_THREAD := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+# The notebooks take longest, so one worker begins with them.
+TESTS := tests/test_notebooks.py tests tfl_helpers
 
 .PHONY: run test lab notebooks clean
 .DEFAULT_GOAL := run
@@ -26,7 +28,7 @@ run: $(STAMP)  ## execute the series, pages and results in build/
 test: $(STAMP)  ## style, examples, unit tests, notebooks; SLOW=1 adds what takes long or needs photos
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal $(if $(SLOW),,-m "not slow")
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(SLOW),,-m "not slow") $(TESTS)
 
 lab: $(STAMP)  ## open the series in JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb

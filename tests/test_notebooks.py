@@ -242,7 +242,20 @@ GOOD = {
 }
 
 
-@each
+# These train for minutes: as they are in the slow run, with few steps in the fast one.
+FEW_STEPS = {"04": {"STEPS": 16, "ROUNDS": 1}, "05": {"STEPS": 16}}
+TRAINING = [path for path in SERIES if path.stem[:2] in FEW_STEPS]
+WHOLE = [pytest.param(path, marks=[pytest.mark.slow] * (path in TRAINING)) for path in SERIES]
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.stem)
+def test_those_that_train_run_with_few_steps(path, execute, monkeypatch):
+    monkeypatch.setenv("TFL_STRICT_EXERCISES", "1")
+    _, done = execute(path, tool().solved(read(path)), **FEW_STEPS[path.stem[:2]])
+    assert text_of(code(done)).count("Right: ") == len(tagged(read(path), "exercise"))
+
+
+@pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
 def test_runs_with_right_solutions_and_good_groups(path, execute, monkeypatch):
     monkeypatch.setenv("TFL_STRICT_EXERCISES", "1")
     committed = read(path)

@@ -262,7 +262,8 @@ def refresh(names: list[str], measure: bool = True) -> int:
                 cell.source = TIME_LINE.sub(time_line(measured[path.stem]), cell.source)
         nbformat.write(notebook, path)
         print(
-            f"{path.stem}: {first.seconds} s, cached {again.seconds} s, {first.peak_mb} MB",
+            f"{path.stem}: {first.seconds} s, {first.peak_mb} MB"
+            + (f", cached {again.seconds} s" if measure else ", outputs only"),
             flush=True,
         )
     MEASURED.parent.mkdir(parents=True, exist_ok=True)
