@@ -1,6 +1,7 @@
 """Features: those of the bare network, in order, computed once, never from a stale cache."""
 
 import itertools
+import logging
 import os
 import subprocess
 import sys
@@ -357,3 +358,16 @@ def test_a_compiled_backbone_gives_what_the_backbone_gives(letters):
     images = IMAGES[..., :1].astype("float32")
     found = features.compiled(letters)(images)
     np.testing.assert_allclose(found, letters(images), rtol=1e-5, atol=1e-5)
+
+
+def test_many_backbones_in_one_process_cause_no_warning_of_tensorflow():
+    images, heard = np.zeros((2, 8, 8, 3), "uint8"), []
+    handler = logging.Handler()
+    handler.emit = heard.append
+    logging.getLogger("tensorflow").addHandler(handler)
+    try:
+        for size in range(8, 16):
+            features.extractor(backbones.load("pixels", size=size))(images)
+    finally:
+        logging.getLogger("tensorflow").removeHandler(handler)
+    assert not heard
