@@ -165,7 +165,7 @@ def compiled(backbone: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
         constants = [[tf.constant(weight) for weight in part] for part in weights]
         return backbone.stateless_call(*constants, batch, training=False)[0]
 
-    return forward.get_concrete_function()  # TensorFlow warns of many functions that are traced late
+    return forward.get_concrete_function()  # traced now, else TensorFlow may warn of it later
 
 
 def cache_info(cache: bool | str | Path = True) -> dict[str, str | int | float]:
