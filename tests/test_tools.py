@@ -123,6 +123,7 @@ def test_pages_in_a_browser_without_a_network(tool, tmp_path):
         for run in runs:
             page.goto((tmp_path / "index.html").as_uri())
             page.get_by_role("link", name=run.name).click()
+            page.wait_for_url(f"**/{run.name}.html")  # and until it is loaded
             images = page.locator("figure img")
             assert images.count() >= 2
             shown = images.evaluate_all("all => all.map(i => [i.alt.length, i.naturalWidth])")
