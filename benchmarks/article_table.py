@@ -5,8 +5,8 @@
 From chance to fine-tuning with every label, on the same split: accuracy, NMI and ARI on test, the
 pairing of groups and classes found on train, mean and sd over the seeds; labels used; seconds per
 run once the features are there. Then the label-efficiency curve of a linear classifier on the same
-features. Writes docs/results/article_table.json, a row per data set and method, and
-docs/results/label_efficiency.json; keeps the other rows. `--untrained` leaves out the rows that
+features. Writes results/article_table.json, a row per data set and method, and
+results/label_efficiency.json; keeps the other rows. `--untrained` leaves out the rows that
 train a network.
 
 All that is trained sees the same number of images (steps x 64), changed in the same way. "From
@@ -33,7 +33,7 @@ from tfl_helpers.augment import augmenter
 from tfl_helpers.clustering import NeighbourClustering, view_head
 from tfl_helpers.lessons import article
 
-RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results"
 LIMITS = {"digits": 5_000, "mnist": 5_000, "pedestrians": 2_000, "cifar10": 4_000}
 ROUNDS, STEPS, BATCH = 2, 256, 64
 PER_CLASS = (1, 2, 3, 5, 10, 20, 50, 100)

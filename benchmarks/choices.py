@@ -4,13 +4,13 @@
 
 Backbones, layers (pixels and an early layer as traps) and input sizes x ways of normalising x
 methods, ranked by `selection.search` on the training images. Only then every candidate is fitted on
-all training images, with five seeds, and scored on test. Writes docs/results/choices.json: per data
+all training images, with five seeds, and scored on test. Writes results/choices.json: per data
 set what was chosen, its accuracy, the best, the median, the regret, the rank correlation of the
 order with the accuracy; the same for each score alone; and every candidate. `at_home` is neighbour
 agreement where each representation judges its own groups, to compare with.
 
 `--early N` is a harder case: N training images, and five representations most of which see edges
-and colours (those of notebook 05: pixels; first, middle and late layer; the end).
+and colours (those of notebook 06: pixels; first, middle and late layer; the end).
 """
 
 import argparse
@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 
 from tfl_helpers import backbones, clustering, datasets, evaluation, features, selection
 
-FILE = Path(__file__).resolve().parents[1] / "docs" / "results" / "choices.json"
+FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "choices.json"
 LIMITS = {"digits": 5_000, "mnist": 5_000, "pedestrians": 2_000, "cifar10": 4_000}
 DRAWN = ("block1_conv1_relu", "block2_conv2_relu", "block3_conv2_relu", "block4_conv2_relu", None)
 PHOTO = ("block_3_project", "block_13_expand_relu", "block_16_project", "out_relu")

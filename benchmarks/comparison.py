@@ -4,7 +4,7 @@
 
 Chance, pixels, PCA of pixels, the article's network untrained, the embedded backbone, MobileNetV2
 with ImageNet weights, each with its supervised ceiling; then the same k-means after each way of
-normalising. Five k-means seeds. Writes docs/results/comparison.json and whitening.json.
+normalising. Five k-means seeds. Writes results/comparison.json and whitening.json.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from sklearn.decomposition import PCA
 from tfl_helpers import backbones, datasets, evaluation, features
 from tfl_helpers.lessons import article
 
-RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results"
 PHOTO_SIZE = {"pedestrians": (160, 96)}  # height, width: crops are twice as tall as wide
 KINDS = ("none", "l2", "standard", "pca-whiten")
 

@@ -3,7 +3,7 @@
     TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/defaults.py [DATA ...] [--limit 3000]
 
 Axes kept (64 by default) and neighbours (15): accuracy on test, and NMI, five seeds. Nothing was
-chosen by it. Writes docs/results/defaults.json.
+chosen by it. Writes results/defaults.json.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import pandas as pd
 
 from tfl_helpers import backbones, clustering, datasets, evaluation, features
 
-FILE = Path(__file__).resolve().parents[1] / "docs" / "results" / "defaults.json"
+FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "defaults.json"
 TRIED = ((64, 15), (32, 15), (128, 15), (64, 10), (64, 30))  # axes, neighbours
 
 

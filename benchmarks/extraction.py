@@ -6,7 +6,7 @@ MobileNetV2 at 96, 128 and 160 on 10,000 photos of CIFAR-10. Bare: the compiled 
 that lie ready in memory, resized and scaled. Extract: `features.extract` as users call it, from
 uint8 photos to features in an empty cache, resizing, hashing and writing included. Both take
 turns, three times each, and the best time of each counts, since whatever else the machine does
-can only add to it. Writes docs/results/extraction.json.
+can only add to it. Writes results/extraction.json.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from tfl_helpers import backbones, datasets, features
 
-RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results" / "extraction.json"
+RESULTS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "extraction.json"
 BATCH = 64  # as in features.extract
 READY = 1024  # images that lie ready; the bare pass goes over them again and again
 

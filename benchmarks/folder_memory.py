@@ -2,7 +2,7 @@
 
 Writes small JPEG files into a temporary folder, loads it with `datasets.load("folder:...")`, and
 follows the process's memory while `datasets.batches` reads every one of them. The growth is
-counted from just before `load`. Writes docs/results/folder_memory.json.
+counted from just before `load`. Writes results/folder_memory.json.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from PIL import Image
 
 from tfl_helpers import datasets
 
-RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results" / "folder_memory.json"
+RESULTS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "folder_memory.json"
 
 
 def measure(n_files: int) -> dict[str, float]:

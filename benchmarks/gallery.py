@@ -3,7 +3,7 @@
 Writes pages of 1,000, 5,000 and 100,000 thumbnails of `cifar10` (a larger page shows some of them
 again) and opens each in Chromium five times, without a network: seconds until the first row of
 thumbnails is decoded and drawn. The memory is that which writing adds to the process, to the
-thumbnails themselves. Writes docs/results/gallery.json.
+thumbnails themselves. Writes results/gallery.json.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from tfl_helpers import datasets, sorting
 
-RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results" / "gallery.json"
+RESULTS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "gallery.json"
 LOADS = 5
 
 

@@ -1,6 +1,6 @@
 """Measure the embedded backbone: how well its features cluster digits nobody labelled.
 
-`python benchmarks/letters.py` prints a table and writes docs/results/letters.json. Labels are
+`python benchmarks/letters.py` prints a table and writes results/letters.json. Labels are
 used for scoring alone. With TFL_DATA_DIR naming a folder that holds mnist.npz, MNIST's 10,000
 test images are measured too, at 28 x 28 pixels.
 """
@@ -23,7 +23,7 @@ from sklearn.preprocessing import normalize
 from tfl_helpers import backbones, evaluation
 
 SEEDS = range(5)
-RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "letters.json"
+RESULTS = Path(__file__).resolve().parent.parent / "tfl_helpers" / "results" / "letters.json"
 
 
 def kmeans(vectors: np.ndarray, seed: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""People in street crops and whole streets without a label: what notebook 06 shows as recorded.
+"""People in street crops and whole streets without a label: what notebook 07 shows as recorded.
 
     TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/pedestrians.py [DATA ...] [--seeds 5]
 
@@ -7,7 +7,7 @@ DATA: drawn_streets (needs nothing) and pedestrians (INRIA's crops, in a bundle)
 frequent in it on train, which is what a reader's names come to; a linear classifier learns the
 named groups. Its threshold, log-odds of 0, is set without labels. All scores are of test crops,
 mean and sd over the seeds. With more than two groups the network also scans whole pictures: drawn
-test scenes, or montages of INRIA's test crops. Writes docs/results/pedestrians.json.
+test scenes, or montages of INRIA's test crops. Writes results/pedestrians.json.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from sklearn.metrics import precision_score, recall_score, roc_curve
 
 from tfl_helpers import backbones, clustering, datasets, evaluation, features, pedestrians
 
-FILE = Path(__file__).resolve().parents[1] / "docs" / "results" / "pedestrians.json"
+FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "pedestrians.json"
 GROUPS = (2, 12)
 N_SCENES = {"drawn_streets": 40, "pedestrians": 3}
 

@@ -2,7 +2,7 @@
 
     TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/scoreboard.py [DATA ...] [--limit 5000]
 
-Fitted on train, scored on test; labels only score. Writes docs/results/scoreboard.json and, to be
+Fitted on train, scored on test; labels only score. Writes results/scoreboard.json and, to be
 read, scoreboard.md: a row is replaced when it is measured again (`--missing`: measured only if it
 is not there), the others stay. Methods that are too slow for five seeds get fewer: `--methods
 TURTLE --seeds 1`.
@@ -38,7 +38,7 @@ from methods import METHODS
 
 from tfl_helpers import backbones, datasets, evaluation, features
 
-FILE = Path(__file__).resolve().parents[1] / "docs" / "results" / "scoreboard.json"
+FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "scoreboard.json"
 DATA = ["digits", "pedestrians", "mnist", "cifar10"]
 # Where a set is measured otherwise than `suggested`: layer and scale of ours are what choices.py
 # chose without labels. Mirrored features for photos that have no left and right.

@@ -4,8 +4,8 @@
 
 Groups by `clustering.NeighbourClustering` on frozen features, then `selflabel.self_label`, with the
 same seed. Fitted on train, pairing found on train, scored on test; answers only score. Writes a row
-per data set into docs/results/scoreboard.json (`ours, self-labelled`; seconds without the features
-of the frozen backbone) and every run, before and after, into docs/results/selflabel.json.
+per data set into results/scoreboard.json (`ours, self-labelled`; seconds without the features
+of the frozen backbone) and every run, before and after, into results/selflabel.json.
 
 With --views: a small network learns groups from changed copies of neighbours instead
 (`clustering.view_head`), on top of a backbone that stays frozen (`ours, changed copies`).
@@ -32,7 +32,7 @@ from tfl_helpers import backbones, clustering, evaluation, features, selflabel
 from tfl_helpers.augment import PenStrokes, augmenter
 from tfl_helpers.clustering import NeighbourClustering
 
-RUNS = Path(__file__).resolve().parents[1] / "docs" / "results" / "selflabel.json"
+RUNS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "selflabel.json"
 PHOTOS = {"learning_rate": 1e-4, "from_layer": "block_14_expand", "steps": 48, "rounds": 2}
 LONGER = {"from_layer": "block1_conv1", "steps": 256, "keep": (0.6, 0.9)}  # all of the network
 SETTINGS = {"pedestrians": PHOTOS, "cifar10": PHOTOS | {"steps": 128}, "mnist": LONGER}

@@ -6,7 +6,7 @@ Train and test are thinned so that the kind of rank r keeps a share r^-a of the 
 all kinds equal, at a = 1 the largest is ten times the smallest. Which kind is large, and which
 images stay, is drawn anew with each seed. `selection.balance_evidence` sees training features
 only; then `NeighbourClustering` is fitted with each balance and scored on test. Writes
-docs/results/skew.json, a row per data, a and balance: scores, means of the evidence, and how often
+results/skew.json, a row per data, a and balance: scores, means of the evidence, and how often
 the evidence put this balance first. The rows "first by evidence" and "best on test" say what
 following the evidence gives, and what nobody could have known.
 """
@@ -22,7 +22,7 @@ import pandas as pd
 
 from tfl_helpers import backbones, clustering, datasets, evaluation, features, selection
 
-FILE = Path(__file__).resolve().parents[1] / "docs" / "results" / "skew.json"
+FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "skew.json"
 EXPONENTS = (0.0, 0.5, 1.0)
 
 

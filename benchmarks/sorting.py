@@ -11,7 +11,7 @@ a user has none either.
 
 follow: groups of 1,347 digits and 3,000 CIFAR-10 photos, found in two too few or in the right
 number; in each class some of the wrong images, drawn at random, are put right. Share of right
-images among the others, before and after, mean and sd of 5 seeds. Writes docs/results/sorting.json.
+images among the others, before and after, mean and sd of 5 seeds. Writes results/sorting.json.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from sklearn.preprocessing import normalize
 
 from tfl_helpers import backbones, clustering, datasets, evaluation, features, sorting
 
-FILE = Path(__file__).resolve().parents[1] / "docs" / "results" / "sorting.json"
+FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "sorting.json"
 
 
 def write_photos(folder: Path, what: str) -> np.ndarray:

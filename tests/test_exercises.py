@@ -1,12 +1,16 @@
 import functools
+import importlib.util
 from collections.abc import Callable
-from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import adjusted_rand_score
 
-from tfl_helpers.lessons.exercises import check, checker, expect_close
+from tfl_helpers.lessons.exercises import bet, bets, check, settle
+from tfl_helpers.lessons.exercises.bets import QUESTIONS, question
+from tfl_helpers.lessons.exercises.checks import CHECKERS, checker, expect_close
+
+question("98-c", {"up": "it rises", "down": "it falls", "same": "it moves"}, "it goes up.")
 
 
 @checker("98-a", "sums add up.")
@@ -20,8 +24,9 @@ def count(answer: int, items: list):
 
 
 @pytest.fixture(autouse=True)
-def lenient(monkeypatch):
+def lenient(monkeypatch, tmp_path):
     monkeypatch.delenv("TFL_STRICT_EXERCISES", raising=False)
+    monkeypatch.setenv("TFL_CACHE_DIR", str(tmp_path))
 
 
 def not_done(a, b):
@@ -38,6 +43,7 @@ STUBS = {
     "returns None": lambda a, b: None,
     "returns dots": lambda a, b: ...,
     "raises": not_done,
+    "returns dots among others": lambda a, b: (1, ...),
     "partial": functools.partial(lambda a, b, c: None, 1),
 }
 
@@ -59,6 +65,7 @@ WRONG = {
     "breaks": (lambda a, b: a + b + missing, "NameError: name 'missing' is not defined"),  # noqa: F821
     "long message": (long_message, "OSError: one"),
     "arguments": (lambda a: a, "TypeError"),
+    "no return": (lambda a, b: print(end=str(a + b)[:0]), "end it with `return`"),
     "not a function": (5, "a function is asked for, this is int"),
 }
 
@@ -79,6 +86,15 @@ def test_a_right_answer_says_what_it_shows(capsys, monkeypatch, strict):
     check("98-a", lambda a, b: a + b)
     check("98-b", 2, ["x", "y"])
     assert capsys.readouterr().out == "Right: sums add up.\nRight: counting works.\n"
+
+
+def test_an_error_says_in_which_line_it_was_raised(capsys):
+    def answer(a, b):
+        total = a + b
+        return total[0]
+
+    check("98-a", answer)
+    assert "total[0]" in capsys.readouterr().out
 
 
 def test_a_value_that_is_zero_or_empty_is_an_answer(capsys):
@@ -104,52 +120,70 @@ def test_strict_mode_keeps_the_cause(monkeypatch):
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def test_the_largest_share(capsys):
-    groups = np.array([0, 0, 0, 1])
-    check("00-a", 0.75, groups)
-    check("00-a", 3, groups)
-    check("00-a", 0.25, groups)
-    right, count, small = capsys.readouterr().out.splitlines()
-    assert right.startswith("Right") and "divide" in count and "largest" in small
+def test_a_bet_is_noted_settled_and_scored(capsys):
+    bet("98-c", ..., ...)
+    settle("98-c", "up")
+    bet("98-c", "up", 0.8)
+    settle("98-c", "up")
+    bet("98-c", "same", 0.6)
+    assert bets().right.tolist() == [None]
+    settle("98-c", "up")
+    lines = capsys.readouterr().out.splitlines()
+    words = ["Your turn", "Your turn", "Noted", "Right: it goes up", "1 of 1 right", "Noted"]
+    words += ["it moves", "0 of 1 right, and you were 60% sure"]
+    for line, word in zip(lines, words, strict=True):
+        assert word in line
+    assert bets().values.tolist() == [["98-c", "same", 0.6, False]]
 
 
-def test_l2_normalise(capsys):
-    def right(z):
-        length = np.linalg.norm(z, axis=1, keepdims=True)
-        return z / np.where(length == 0, 1, length)
-
-    check("03-a", right)
-    check("03-a", lambda z: z / np.linalg.norm(z, axis=1, keepdims=True))
-    check("03-a", lambda z: z / np.linalg.norm(z))
-    check("03-a", lambda z: np.abs(right(z)))
-    verdicts = capsys.readouterr().out.splitlines()
-    for verdict, words in zip(verdicts, ["Right", "NaN", "axis=1", "direction"], strict=True):
-        assert words in verdict
+@pytest.mark.parametrize(("answer", "sure", "hint"), [("?", 0.5, "one of"), ("up", 70, "0 to 1")])
+def test_a_bet_that_is_none_gets_a_hint_and_is_not_kept(capsys, answer, sure, hint):
+    bet("98-c", answer, sure)
+    assert hint in capsys.readouterr().out and bets().empty
 
 
-def test_calibration_and_choosing(capsys):
-    def stability(runs):
-        pairs = combinations(runs, 2)
-        return np.mean([len(set(a)) > 1 and adjusted_rand_score(a, b) for a, b in pairs])
+def test_an_outcome_that_nobody_could_bet_on_is_an_error():
+    with pytest.raises(ValueError, match="'up', 'down', 'same'"):
+        settle("98-c", "sideways")
 
-    def error(sure, right):
-        part = np.minimum((sure * 10).astype(int), 9)
-        inside = [part == p for p in np.unique(part)]
-        return sum(np.mean(i) * abs(sure[i].mean() - right[i].mean()) for i in inside)
 
-    def kept(sure, right, target):
-        good = np.cumsum(right[np.argsort(-sure)]) / np.arange(1, len(sure) + 1) >= target
-        return np.flatnonzero(good).max(initial=-1) / len(sure) + 1 / len(sure) * good.any()
+def lessons():
+    """What is typical to answer: the exercises of each file in `tests/lessons`."""
+    found = {}
+    for path in sorted((Path(__file__).parent / "lessons").glob("*.py")):
+        spec = importlib.util.spec_from_file_location(f"lesson_{path.stem}", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found |= module.EXERCISES
+    return found
 
-    check("05-a", stability)
-    check("05-a", lambda runs: np.mean([adjusted_rand_score(*p) for p in combinations(runs, 2)]))
-    check("05-a", lambda runs: np.mean(runs[0] == runs[1]))
-    check("05-b", error)
-    check("05-b", lambda sure, right: abs(sure.mean() - right.mean()))
-    check("05-c", lambda *given: kept(*given) if given[1].sum() > 1 else 0.0)
-    check("05-c", lambda sure, right, target: 0.4)
-    check("05-c", lambda sure, right, target: np.mean(np.sort(sure) > 0.85))
-    verdicts = capsys.readouterr().out.splitlines()
-    words = ["Right", "one group", "names", "Right", "weight", "Right", "rise", "rise"]
-    for verdict, word in zip(verdicts, words, strict=True):
-        assert word in verdict
+
+LESSONS = lessons()
+
+
+def test_each_exercise_is_tried_on_typical_answers():
+    registered = {name for name in [*CHECKERS, *QUESTIONS] if not name.startswith("98-")}
+    assert registered == set(LESSONS)
+
+
+@pytest.mark.parametrize("name", sorted(set(LESSONS) & set(CHECKERS)))
+def test_typical_mistakes_are_named_and_other_right_answers_accepted(name, capsys):
+    lesson = LESSONS[name]
+    context = lesson.get("context", ())
+    assert len(lesson["right"]) >= 2 and len(lesson["wrong"]) >= 5
+    for answer in lesson["right"]:
+        check(name, answer, *context)
+        assert capsys.readouterr().out.startswith("Right: "), name
+    verdicts = []
+    for answer, words in lesson["wrong"]:
+        check(name, answer, *context)
+        verdicts.append(capsys.readouterr().out)
+        assert verdicts[-1].startswith("Not yet: ") and words in verdicts[-1], verdicts[-1]
+    assert len(set(verdicts)) >= 3, "one hint for all mistakes"
+
+
+@pytest.mark.parametrize("name", sorted(set(LESSONS) & set(QUESTIONS)))
+def test_each_answer_one_may_bet_on_has_a_hint_of_its_own(name):
+    hints, _ = QUESTIONS[name]
+    assert LESSONS[name] == {"answers": set(hints)}
+    assert len(hints) >= 2 and len(set(hints.values())) == len(hints)

@@ -261,13 +261,13 @@ def budget(scores, windows, alarms):
 @pytest.mark.parametrize(
     ("name", "right", "wrong", "word"),
     [
-        ("06-a", iou, without_clipping, "0"),
-        ("06-a", iou, lambda a, b: iou(a, b) ** 2, "shared area"),
-        ("06-b", counted, lambda *given: counted(*given)[::-1], "threshold only"),
-        ("06-b", counted, lambda s, p, t: np.mean((s > t) == p), "two numbers"),
-        ("06-c", nms, nms_by_any_surer, "can't remove"),
-        ("06-c", nms, lambda s, o, most: np.argsort(-s), "goes"),
-        ("06-d", budget, lambda s, w, a: np.quantile(s, a / w), "lie above"),
+        ("07-a", iou, without_clipping, "0"),
+        ("07-a", iou, lambda a, b: iou(a, b) ** 2, "shared area"),
+        ("07-b", counted, lambda *given: counted(*given)[::-1], "threshold only"),
+        ("07-b", counted, lambda s, p, t: np.mean((s > t) == p), "two numbers"),
+        ("07-c", nms, nms_by_any_surer, "can't remove"),
+        ("07-c", nms, lambda s, o, most: np.argsort(-s), "goes"),
+        ("07-d", budget, lambda s, w, a: np.quantile(s, a / w), "lie above"),
     ],
 )
 def test_exercises_tell_right_from_wrong(capsys, monkeypatch, name, right, wrong, word):
@@ -321,7 +321,7 @@ def test_real_people_are_told_apart_without_labels(photo_bundle, keras_home, tmp
 
 
 def test_recorded_results_reach_the_bar():
-    rows = json.loads((ROOT / "docs/results/pedestrians.json").read_text())
+    rows = json.loads((ROOT / "tfl_helpers/results/pedestrians.json").read_text())
     real = [row for row in rows if row["data"] == "pedestrians" and row["groups"] > 2]
     assert real and all(row["accuracy"] >= 0.985 and row["seeds"] == 5 for row in real)
     assert all(0.9 < row["recall_at_1_percent"] <= 1 for row in real)

@@ -164,7 +164,7 @@ def test_links_and_paths_lead_somewhere(page):
 
 
 def test_numbers_in_the_readme_are_the_recorded_ones():
-    recorded = json.loads((ROOT / "docs" / "results" / "comparison.json").read_text())
+    recorded = json.loads((ROOT / "tfl_helpers" / "results" / "comparison.json").read_text())
     rows = {(row["data"], row["representation"]): row for row in recorded}
     lines = re.findall(r"^\| `(\w+)`: .*", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert set(lines) == {row["data"] for row in recorded}
@@ -179,7 +179,7 @@ def test_numbers_in_the_readme_are_the_recorded_ones():
 
 
 def test_the_project_s_own_rows_in_the_readme_are_those_of_the_scoreboard():
-    rows = json.loads((ROOT / "docs" / "results" / "scoreboard.json").read_text())
+    rows = json.loads((ROOT / "tfl_helpers" / "results" / "scoreboard.json").read_text())
     shown = {
         (row["data"], row["method"]): f"{row['accuracy_mean']:.3f} ± {row['accuracy_sd']:.3f}"
         for row in rows

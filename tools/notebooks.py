@@ -28,7 +28,7 @@ from papermill.exceptions import PapermillExecutionError
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
-MEASURED = ROOT / "docs" / "results" / "notebooks.json"
+MEASURED = ROOT / "tfl_helpers" / "results" / "notebooks.json"
 TIME_LINE = re.compile(r"^\*\*Time and memory:\*\*.*$", re.MULTILINE)
 # What TensorFlow writes to stderr when it starts, whatever its log level.
 GREETING = re.compile(
@@ -291,7 +291,7 @@ def solved(notebook: NotebookNode) -> NotebookNode:
             (c.source for c in cells[place + 1 : place + 3] if c.cell_type == "markdown"), ""
         )
         code = re.search(r"```python\n(.*?)```", below, re.DOTALL)
-        check = re.search(r"^check\(.*", cell.source, re.MULTILINE | re.DOTALL)
+        check = re.search(r"^(check|bet)\(.*", cell.source, re.MULTILINE | re.DOTALL)
         if not code or not check:
             raise ValueError(f"exercise without a solution or a check: {cell.source[:60]!r}")
         cell.source = code[1] + "\n" + check[0]

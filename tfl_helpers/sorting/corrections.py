@@ -120,7 +120,7 @@ def propagate_corrections(
 
     References
     ----------
-    Self-training: Nigam et al. (2000). What it does for the others: docs/results/sorting.json.
+    Self-training: Nigam et al. (2000). What it does for the others: results/sorting.json.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import normalize
