@@ -6,8 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import tfl_helpers  # noqa: F401  before TensorFlow, as everywhere
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file on one worker, but for those that execute a notebook."""
+    for item in items:
+        alone = item.get_closest_marker("executes")
+        item.add_marker(pytest.mark.xdist_group(item.nodeid if alone else item.path.name))
 
 
 @pytest.fixture(scope="session")

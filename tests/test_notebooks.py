@@ -14,11 +14,13 @@ import json
 import re
 import symtable
 import sys
+import time
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from jupyter_client.manager import start_new_kernel
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -251,6 +253,7 @@ TRAINING = [path for path in SERIES if path.stem[:2] in FEW_STEPS]
 WHOLE = [pytest.param(path, marks=[pytest.mark.slow] * (path in TRAINING)) for path in SERIES]
 
 
+@pytest.mark.executes
 @pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.stem)
 def test_those_that_train_run_with_few_steps(path, execute, monkeypatch):
     monkeypatch.setenv("TFL_STRICT_EXERCISES", "1")
@@ -258,6 +261,7 @@ def test_those_that_train_run_with_few_steps(path, execute, monkeypatch):
     assert text_of(code(done)).count("Right: ") == len(tagged(read(path), "exercise"))
 
 
+@pytest.mark.executes
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
 def test_runs_with_right_solutions_and_good_groups(path, execute, monkeypatch):
     monkeypatch.setenv("TFL_STRICT_EXERCISES", "1")
@@ -283,6 +287,7 @@ PHOTOS |= {"06": "cifar10", "07": "pedestrians", "08": "cifar10"}
 
 
 @pytest.mark.slow
+@pytest.mark.executes
 @pytest.mark.photos
 @each
 def test_runs_on_photos(path, execute, photo_bundle, keras_home):
@@ -292,6 +297,7 @@ def test_runs_on_photos(path, execute, photo_bundle, keras_home):
 
 
 @pytest.mark.slow
+@pytest.mark.executes
 @pytest.mark.photos
 @each
 def test_runs_on_a_flat_folder_without_answers(path, execute, tmp_path, keras_home):
@@ -303,3 +309,41 @@ def test_runs_on_a_flat_folder_without_answers(path, execute, tmp_path, keras_ho
         image = Image.fromarray(np.uint8(digit * 15)).resize((20 + number % 3, 24))
         image.save(folder / f"{number}.png")
     execute(path, PROFILE=f"folder:{folder}", N_GROUPS=5, **SMALL | {"N_IMAGES": 100})
+
+
+@pytest.mark.slow
+@pytest.mark.executes
+@pytest.mark.parametrize("path", [p for p in SERIES if p.stem[:2] < "06"], ids=lambda p: p.stem)
+def test_a_cell_that_was_interrupted_runs_again(path, tmp_path, monkeypatch):
+    """Each code cell is stopped half a second after its start, and then run again."""
+    for name, value in {"CACHE_DIR": tmp_path / "cache", "OFFLINE": "1"}.items():
+        monkeypatch.setenv(f"TFL_{name}", str(value))
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(path.parent))
+    try:
+        stopped = 0
+        for cell in code(read(path)):
+            message = client.execute(few_steps(cell.source), store_history=False)
+            time.sleep(0.5)
+            manager.interrupt_kernel()
+            first = reply(client, message)
+            assert first["status"] == "ok" or first["ename"] == "KeyboardInterrupt", first
+            stopped += first["status"] != "ok"
+            again = reply(client, client.execute(few_steps(cell.source), store_history=False))
+            assert again["status"] == "ok", (cell.source, again["traceback"][-1])
+        assert stopped >= 2, "no cell takes long enough to be interrupted"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def few_steps(source):
+    """The settings cell of a notebook that trains, with few steps; other cells as they are."""
+    return re.sub(r"^STEPS = \d+", "STEPS = 8", source, flags=re.MULTILINE)
+
+
+def reply(client, message, seconds=300):
+    """What a kernel answers to a message, once it has done what was asked."""
+    while True:
+        found = client.get_shell_msg(timeout=seconds)
+        if found["parent_header"].get("msg_id") == message:
+            return found["content"]

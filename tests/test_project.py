@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import json
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -40,6 +42,64 @@ def test_environment_yml_lists_what_pyproject_lists():
     wanted = {split(r) for r in PROJECT["dependencies"] + EXTRAS["notebooks"]}
     assert {split(line) for line in inside} == wanted
     assert f"python{PROJECT['requires-python']}" in text.replace(" ", "")
+
+
+def workflow():
+    yaml = YAML(typ="safe")
+    return yaml.load(ROOT / ".github" / "workflows" / "test.yml")["jobs"]["test"]
+
+
+def test_the_workflow_follows_the_published_schema_and_names_the_pythons_of_the_project():
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
+    file = ROOT / ".github" / "workflows" / "test.yml"
+    subprocess.run([*command, "vendor.github-workflows", file], check=True)
+    matrix = workflow()["strategy"]["matrix"]
+    assert {name.split("-")[0] for name in matrix["os"]} == {"ubuntu", "windows", "macos"}
+    listed = re.findall(r"3\.\d+", (ROOT / "README.md").read_text().split("## Start")[1])
+    assert set(matrix["python"]) <= set(listed)
+    assert "<3.14" in PROJECT["requires-python"] and ">=3.11" in PROJECT["requires-python"]
+
+
+def test_the_workflow_runs_commands_that_exist():
+    """Its steps, as far as one system shows: pip and pytest without doing what takes long."""
+    lines = [line for step in workflow()["steps"] for line in step.get("run", "").splitlines()]
+    assert any("--nbval-lax" in line for line in lines)
+    trial = {"pip install": "--dry-run --no-build-isolation --no-index --quiet"}
+    trial |= {"-m pytest": "--collect-only -qq -p no:cacheprovider"}
+    for line in lines:
+        more = next((flags for name, flags in trial.items() if name in line), "")
+        words = shlex.split(f"{line} {more}".replace("-n 2", "-n 0"))
+        tool = Path(sys.executable).with_name(words[0])
+        words[0] = sys.executable if words[0] == "python" else str(tool)
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+
+
+def test_a_container_installs_what_the_readme_and_the_workflow_do():
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    installs = [step["run"] for step in workflow()["steps"] if step.get("name") == "Install"]
+    assert [container["postCreateCommand"].replace("'", '"')] == installs
+    assert re.search(r"python:3\.1[123]", container["image"])
+    binder = (ROOT / "environment.yml").read_text()  # Binder reads this one
+    assert "- -c constraints.txt" in binder and "- -e ." in binder
+
+
+def test_badges_name_the_repository_of_the_remote():
+    spec = importlib.util.spec_from_file_location("badges", ROOT / "tools" / "badges.py")
+    badges = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(badges)
+    for address in (
+        "git@github.com:me/tfl.git",
+        "https://github.com/me/tfl",
+        "https://github.com/me/tfl.git\n",
+    ):
+        assert badges.repository(address) == "me/tfl"
+    for address in ("", "/srv/git/tfl", "https://example.org/me/tfl"):
+        with pytest.raises(ValueError, match="GitHub"):
+            badges.repository(address)
+    text = (ROOT / "README.md").read_text()
+    filled = badges.PLACE.sub(lambda _: badges.badges("me/tfl"), text)
+    assert filled.count("me/tfl") == 3 and "OWNER" not in text
 
 
 def test_constraints_pin_every_dependency_within_its_bounds():

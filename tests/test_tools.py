@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -76,7 +77,6 @@ def test_clean_takes_out_the_machine_and_keeps_the_lesson(tool):
         stream(
             "stream", name="stdout", text=f"{Path.home()}{os.sep}photos and {ROOT}{os.sep}build"
         ),
-        stream("stream", name="stderr", text="I0000 00:00:17.5 1 port.cc] oneDNN\n"),
         stream("stream", name="stderr", text="UserWarning: look here\n"),
         stream("display_data", data={tool.WIDGET: {}, "text/plain": "0%"}),
         stream("display_data", data={"text/html": '<table id="T_a1b2c">'}),
@@ -89,6 +89,14 @@ def test_clean_takes_out_the_machine_and_keeps_the_lesson(tool):
         '<table id="T_00000">',
     ]
     assert book.cells[0].metadata == {} and book.cells[0].execution_count == 1
+
+
+def test_a_page_has_its_heading_as_title_and_leads_to_other_pages(tool):
+    book = new_notebook(cells=[new_markdown_cell("# 07 · Cars\n\n[next](08_x.ipynb#end)")])
+    book.cells.append(cell("# Parameters\nPROFILE = 'mnist'", "injected-parameters"))
+    shown = tool.page(book)
+    assert "<title>07 · Cars</title>" in shown and 'href="08_x.html#end"' in shown
+    assert "PROFILE" not in shown
 
 
 def test_solved_refuses_an_exercise_without_a_solution(tool):
@@ -109,7 +117,7 @@ def test_pages_in_a_browser_without_a_network(tool, tmp_path):
         pytest.skip("needs Chromium")
     runs = []
     for path in tool.series():
-        text = tool.page(nbformat.read(path, 4), path.stem)
+        text = tool.page(nbformat.read(path, 4))
         (tmp_path / f"{path.stem}.html").write_text(text, encoding="utf8")
         runs.append(tool.Run(path.stem, 10.0, 900, "a key result"))
     (tmp_path / "index.html").write_text(tool.index_page("digits", runs), encoding="utf8")
@@ -135,10 +143,31 @@ def test_pages_in_a_browser_without_a_network(tool, tmp_path):
     assert not [url for url in asked if not url.startswith(("file:", "data:", "about:"))]
 
 
-def test_machine_says_what_works():
+def test_machine_says_what_is_ready():
     table = machine().set_index("what")
-    assert table.works[["Python", "embedded backbone", "data: digits"]].all()
+    assert (table.state[["Python", "embedded backbone", "data: digits"]] == "ready").all()
+    assert set(table.state) <= {"ready", "on request", "missing"}
     assert table.detail.str.len().gt(0).all()
+
+
+def test_what_the_series_does_without_is_on_request(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFL_OFFLINE", "1")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("TFL_DATA_DIR", raising=False)
+    monkeypatch.setattr("tensorflow.config.list_physical_devices", lambda kind: [])
+    state = machine().set_index("what").state
+    wanted = ["GPU", "network", "ImageNet weights", "data: mnist", "data: cifar10"]
+    assert (state[wanted] == "on request").all()
+
+
+def test_too_little_memory_and_a_bundle_that_is_not_there_are_missing(tmp_path, monkeypatch):
+    little = SimpleNamespace(available=4e8)
+    monkeypatch.setenv("TFL_OFFLINE", "1")
+    monkeypatch.setattr("psutil.virtual_memory", lambda: little)
+    monkeypatch.setenv("TFL_DATA_DIR", str(tmp_path / "usb stick"))
+    table = machine().set_index("what")
+    assert table.index[table.state == "missing"].tolist() == ["memory", "data"]
+    assert "0.4 GB free" in table.detail["memory"] and "usb stick" in table.detail["data"]
 
 
 def test_machine_does_not_touch_the_network_when_told_so(monkeypatch):
@@ -147,7 +176,7 @@ def test_machine_does_not_touch_the_network_when_told_so(monkeypatch):
 
     monkeypatch.setenv("TFL_OFFLINE", "1")
     monkeypatch.setattr("socket.create_connection", refuse)
-    assert not machine().set_index("what").works["network"]
+    assert machine().set_index("what").state["network"] == "on request"
 
 
 @pytest.mark.photos

@@ -37,6 +37,11 @@ BACKBONE = (
 )
 CLUSTERER = "how groups are found: neighbours (as it is)"
 EXAMPLES = "columns file,name: what a few images show, to name groups and test them"
+WHEELS = {
+    "metavar": "SYSTEM[:PYTHON]",
+    "help": "also the pinned packages: here (as it is), linux, linux-arm, windows, macos, such as "
+    "windows:3.12; may be repeated; run it in the project's folder",
+}
 ARRANGE = "also fill OUT/sorted with a folder per group, of copies or links"
 
 
@@ -44,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line; return the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.command == "prefetch" and not options.names and not options.backbone:
-        parser.error("nothing to fetch: give names of data sets, or --backbone")
+    if options.command == "prefetch" and not (options.names or options.backbone or options.wheels):
+        parser.error("nothing to fetch: give names of data sets, --backbone, or --wheels")
     try:
         return {"check": _check, "sort": _sort, "prefetch": _prefetch}[options.command](options)
     except (OSError, ValueError) as error:
@@ -75,8 +80,13 @@ def _sort(options: argparse.Namespace) -> int:
 
 
 def _prefetch(options: argparse.Namespace) -> int:
-    """Write data to `out`/data, and weights for the sizes that the profiles use to `out`/keras."""
+    """Write data to `out`/data, weights for the profiles' sizes to `out`/keras, and wheels."""
     data, keras = options.out / "data", options.out / "keras"
+    for platform in options.wheels:
+        from tfl_helpers.lessons.wheels import download_wheels
+
+        name, _, python = platform.partition(":")
+        print(f"wheels for {platform}: {download_wheels(options.out, name, python or None)}")
     for name in options.names:
         print(f"{name}: {datasets.copy_to_bundle(name, data)}")
     for given in options.backbone:
@@ -87,8 +97,11 @@ def _prefetch(options: argparse.Namespace) -> int:
         sizes = [int(size)] if size else dict.fromkeys(filter(None, [backbones.PHOTO_SIZE, *usual]))
         for one in sizes:
             print(f"{name} at {one}: {backbones.copy_to_bundle(name, keras, size=one)}")
-    print("\nTo use this bundle, without a network, set these before you start Jupyter:")
-    print(f"  TFL_DATA_DIR={data.resolve()}\n  KERAS_HOME={keras.resolve()}")
+    if options.names or options.backbone:
+        print("\nTo use this bundle, without a network, set these before you start Jupyter:")
+        print(f"  TFL_DATA_DIR={data.resolve()}\n  KERAS_HOME={keras.resolve()}")
+    if options.wheels:
+        print(f"\nTo install without a network: make run WHEELS={options.out / 'wheels'}")
     return 0
 
 
@@ -108,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument(
         "--backbone", action="append", default=[], metavar="NAME[:SIZE]", help=weights
     )
+    fetch.add_argument("--wheels", nargs="?", const="here", action="append", default=[], **WHEELS)
     plain = argparse.RawDescriptionHelpFormatter
     sort = commands.add_parser(
         "sort",

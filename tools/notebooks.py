@@ -30,10 +30,6 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 MEASURED = ROOT / "tfl_helpers" / "results" / "notebooks.json"
 TIME_LINE = re.compile(r"^\*\*Time and memory:\*\*.*$", re.MULTILINE)
-# What TensorFlow writes to stderr when it starts, whatever its log level.
-GREETING = re.compile(
-    r"^(WARNING: All log messages before absl|[IWE]\d{4} 00:00:\d+\.\d+ ).*\n?", re.M
-)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -142,12 +138,6 @@ def clean(notebook: NotebookNode) -> NotebookNode:
         for output in cell.outputs:
             if WIDGET in output.get("data", {}):
                 continue  # progress bars that are done
-            if output.output_type == "stream":
-                output.text = (
-                    GREETING.sub("", output.text) if output.name == "stderr" else output.text
-                )
-                if not output.text.strip():
-                    continue
             if "text/html" in output.get("data", {}):  # pandas draws a new id for each styled table
                 text = output.data["text/html"]
                 output.data["text/html"] = re.sub(r"T_[0-9a-f]{5}\b", f"T_{number:05d}", text)
@@ -160,8 +150,21 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     return nbformat.reads(text, 4)
 
 
-def page(notebook: NotebookNode, title: str) -> str:
-    """Turn an executed notebook into a page that needs no network."""
+def title(notebook: NotebookNode) -> str:
+    """Heading of a notebook, such as "03 · Clustering: from features to groups"."""
+    return notebook.cells[0].source.partition("\n")[0].lstrip("# ")
+
+
+def page(notebook: NotebookNode) -> str:
+    """Turn an executed notebook into a page that needs no network; links lead to other pages."""
+    notebook = nbformat.from_dict(notebook)
+    is_injected = [
+        "injected-parameters" in cell.metadata.get("tags", []) for cell in notebook.cells
+    ]
+    notebook.cells = [c for c, extra in zip(notebook.cells, is_injected, strict=True) if not extra]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\]\((\d\d_\w+)\.ipynb", r"](\1.html", cell.source)
     exporter = HTMLExporter(
         mathjax_url="",
         require_js_url="",
@@ -169,7 +172,7 @@ def page(notebook: NotebookNode, title: str) -> str:
         html_manager_semver_range="",
         widget_renderer_url="",
     )
-    return exporter.from_notebook_node(notebook, {"metadata": {"name": title}})[0]
+    return exporter.from_notebook_node(notebook, {"metadata": {"name": title(notebook)}})[0]
 
 
 def takes(notebook: NotebookNode, profile: str) -> bool:
@@ -192,7 +195,7 @@ def run(profile: str, build: Path = BUILD) -> int:
         runs.append(done)
         notebook = clean(nbformat.read(out, 4))
         nbformat.write(notebook, out)
-        (build / f"{path.stem}.html").write_text(page(notebook, path.stem), encoding="utf-8")
+        (build / f"{path.stem}.html").write_text(page(notebook), encoding="utf-8")
         if not fits:
             done.key_result += f" (on its own default: it has no profile {profile})"
         state = f"FAILED  {done.error}" if done.error else done.key_result
