@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from tfl_helpers import backbones, datasets, evaluation
-from tfl_helpers.lessons.article import autoencoder, define_model, from_scratch
+from tfl_helpers.lessons.article import (
+    autoencoder,
+    define_model,
+    from_scratch,
+    train,
+    trainable_copy,
+)
 
 
 def outputs(model, images):
@@ -50,6 +56,12 @@ def test_the_articles_network_refuses_what_makes_no_sense(shape, classes):
         define_model(shape, classes)
 
 
+def test_from_scratch_makes_a_class_for_each_label(digits):
+    train_set, labels = digits[0].take(range(64)), np.arange(64) % 7
+    model = from_scratch(train_set, labels, steps=2, data="photos")
+    assert model.output_shape == (None, 7)
+
+
 @pytest.mark.slow
 def test_from_scratch_learns_the_groups_it_is_told(digits):
     train, labels = digits[0].take(range(400)), evaluation.unseal(digits[0].answers)[:400]
@@ -57,6 +69,37 @@ def test_from_scratch_learns_the_groups_it_is_told(digits):
     assert model.name == "article" and model.output_shape == (None, 10)
     share = (model.predict(train.images, verbose=0).argmax(1) == labels).mean()
     assert share > 0.3, "no better than chance"
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_a_copy_of_a_backbone_is_new_or_not_and_learns_as_a_whole(digits, pretrained):
+    backbone = backbones.load(**backbones.suggested("digits"))
+    before = backbone.get_weights()
+    model, same = (trainable_copy(backbone, 10, pretrained=pretrained, seed=1) for _ in range(2))
+    for a, b in zip(model.get_weights(), same.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    kernel, known = model.get_weights()[0], backbones.network(backbone).get_weights()[0]
+    assert kernel.shape == known.shape and np.array_equal(kernel, known) is pretrained
+    images, labels = digits[0].take(range(128)), evaluation.unseal(digits[0].answers)[:128]
+    assert train(model, images, labels, steps=2) is model
+    moved = zip(model.get_weights(), same.get_weights(), strict=True)
+    assert not any(np.array_equal(a, b) for a, b in moved), "batch normalisation learns too"
+    assert outputs(model, images.images).shape == (128, 10)
+    for a, b in zip(before, backbone.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not backbone.trainable_weights
+
+
+@pytest.mark.slow
+def test_without_pretraining_the_backbones_architecture_learns_the_same_labels(digits):
+    train_set, test_set = digits
+    backbone = backbones.load(**backbones.suggested("digits"))
+    model = trainable_copy(backbone, 10, pretrained=False)
+    train(model, train_set, evaluation.unseal(train_set.answers), steps=200)
+    size = backbones.input_size(model)
+    stream = datasets.batches(test_set, size=size, channels=1, batch_size=500)
+    found = np.concatenate([outputs(model, batch).argmax(1) for batch in stream])
+    assert (found == evaluation.unseal(test_set.answers)).mean() > 0.9
 
 
 def test_the_autoencoder_draws_what_it_sees(digits):

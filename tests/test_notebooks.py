@@ -240,6 +240,7 @@ GOOD = {
     "00": (r"([\d.]+)%", [90]),
     "02": (r"([\d.]+)%", [90]),
     "03": (r"frozen backbone ([\d.]+)", [0.90]),
+    "04": (r"k-means [\d.]+, neighbours, walks and votes ([\d.]+)", [0.93]),
     "05": (r"test ([\d.]+) by clustering, ([\d.]+) after", [0.90, 0.955]),
     "06": (r"labels ([\d.]+) frozen and ([\d.]+) self", [0.93, 0.93]),
     "07": (r"accuracy ([\d.]+)", [0.88]),
@@ -282,8 +283,8 @@ def test_runs_with_right_solutions_and_good_groups(path, execute, monkeypatch):
 
 SMALL = {"N_IMAGES": 300, "STEPS": 2, "ROUNDS": 1, "N_SCENES": 1}
 # Each notebook on one set: letters or MobileNetV2 as backbone, two classes or ten, grey or not.
-PHOTOS = {"00": "pedestrians", "01": "cifar10", "02": "mnist", "03": "pedestrians", "05": "mnist"}
-PHOTOS |= {"06": "cifar10", "07": "pedestrians", "08": "cifar10"}
+PHOTOS = {"00": "pedestrians", "01": "cifar10", "02": "mnist", "03": "pedestrians", "04": "cifar10"}
+PHOTOS |= {"05": "mnist", "06": "cifar10", "07": "pedestrians", "08": "cifar10"}
 
 
 @pytest.mark.slow

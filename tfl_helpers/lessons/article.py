@@ -1,10 +1,11 @@
-"""The network of the article that this series began with, repaired, and its two ways to learn."""
+"""The network of the article that this series began with, repaired, and how it and others learn."""
 
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 
+from tfl_helpers import backbones
 from tfl_helpers.augment import training_batches
 from tfl_helpers.datasets import FolderImages, ImageSet
 from tfl_helpers.selflabel.labels import checked
@@ -58,39 +59,101 @@ def define_model(input_shape: Sequence[int], num_classes: int, *, seed: int = 0)
     return keras.Model(image, end(x), name="article")
 
 
-def from_scratch(
+def trainable_copy(
+    backbone: keras.Model, num_classes: int, *, pretrained: bool, seed: int = 0
+) -> keras.Model:
+    """Copy a backbone's convolutions, all free to learn, with a new softmax layer on their means.
+
+    With and without its weights it is one architecture: the fair way to ask what they are worth.
+
+    Parameters
+    ----------
+    backbone : keras.Model
+        From `backbones.load`.
+    num_classes : int
+        Units of the softmax layer.
+    pretrained : bool
+        Whether the copy has the backbone's weights, or new ones.
+    seed : int
+        Draws the new weights; Keras' own generators start from it too.
+
+    Returns
+    -------
+    keras.Model
+        Raw images (b, h, w, c), 0..255, to probabilities (b, num_classes). Not compiled.
+    """
+    keras.utils.set_random_seed(seed)
+    network = backbones.network(backbone)
+    last = [layer for layer in network.layers if len(layer.output.shape) == 4][-1]
+    maps = keras.Model(network.inputs, last.output)
+    copy = keras.models.clone_model(maps)
+    if pretrained:
+        copy.set_weights(maps.get_weights())
+    copy.trainable = True
+    for layer in copy.layers:
+        layer.trainable = True
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9  # else its means are still those of the start after a few steps
+    x = keras.layers.GlobalAveragePooling2D(name="mean")(copy(backbones.prepared(backbone)))
+    output = keras.layers.Dense(num_classes, "softmax", name="output")(x)
+    return keras.Model(backbone.inputs, output, name="pretrained" if pretrained else "fresh")
+
+
+def train(
+    model: keras.Model,
     images: Images,
     labels: np.ndarray,
     *,
     data: str | None = None,
-    size: tuple[int, int] | None = None,
     steps: int = 512,
     learning_rate: float = 2e-3,
     seed: int = 0,
+) -> keras.Model:
+    """Train any network on given labels, from changed copies, with cross-entropy.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Raw images (b, h, w, c), 0..255, to probabilities (b, k); it is changed and returned.
+    images, labels, data, learning_rate, seed
+        As in `selflabel.self_label`; all images that are given are used.
+    steps : int
+        Batches of 64 images in all; `selflabel.self_label` uses rounds x steps.
+    """
+    kind = data or getattr(images, "name", "photos")
+    images = images.images if isinstance(images, ImageSet) else images
+    labels, _ = checked(labels, len(images))
+    targets = np.eye(model.output_shape[-1], dtype="float32")[labels]
+    model.compile(keras.optimizers.AdamW(learning_rate), "categorical_crossentropy")
+    return _fit(model, images, targets, change=kind, seed=(seed,), steps=steps)
+
+
+def from_scratch(
+    images: Images,
+    labels: np.ndarray,
+    *,
+    size: tuple[int, int] | None = None,
+    seed: int = 0,
+    **options,
 ) -> keras.Model:
     """Train the article's network from nothing on self-made labels, with cross-entropy.
 
     Parameters
     ----------
-    images, labels, data, learning_rate, seed
-        As in `selflabel.self_label`; all images that are given are used.
+    images, labels, seed, options
+        As in `train`.
     size : (int, int), optional
         Height and width; needed for a folder, else the images' own.
-    steps : int
-        Batches of 64 images in all; `selflabel.self_label` uses rounds x steps.
 
     Returns
     -------
     keras.Model
         `define_model`, trained.
     """
-    kind = data or getattr(images, "name", "photos")
-    images = images.images if isinstance(images, ImageSet) else images
     labels, _ = checked(labels, len(images))
-    targets = np.eye(labels.max() + 1, dtype="float32")[labels]
-    model = define_model(_shape(images, size), targets.shape[1], seed=seed)
-    model.compile(keras.optimizers.AdamW(learning_rate), "categorical_crossentropy")
-    return _fit(model, images, targets, change=kind, seed=(seed,), steps=steps)
+    pixels = images.images if isinstance(images, ImageSet) else images
+    model = define_model(_shape(pixels, size), int(labels.max()) + 1, seed=seed)
+    return train(model, images, labels, seed=seed, **options)
 
 
 def autoencoder(

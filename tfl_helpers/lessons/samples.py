@@ -1,12 +1,16 @@
-"""A small folder of photos that is broken on purpose, for the lessons about cleaning."""
+"""Images made for the lessons: a folder that is broken on purpose, printed letters."""
 
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageDraw
+from matplotlib import get_data_path
+from PIL import ExifTags, Image, ImageDraw, ImageFont
 from sklearn.datasets import load_sample_image
+
+LETTER_FONTS = ("DejaVuSans", "cmtt10", "DejaVuSerif-Italic", "DejaVuSans-Bold", "cmmi10")
 
 
 def make_messy_folder(out: str | Path) -> dict[str, str]:
@@ -77,3 +81,41 @@ def make_messy_folder(out: str | Path) -> dict[str, str]:
     sideways = spare.pop().crop((0, 0, 200, 150)).transpose(Image.Transpose.ROTATE_90)
     write("temple/sideways.jpg", "rotated", sideways, exif=exif)
     return dict(sorted(planted.items()))
+
+
+def thumbnails(folder: str | Path, files: Iterable[str], pixels: int = 64) -> list[np.ndarray]:
+    """Show files just as they lie there, not turned upright, in colour (`pixels`, `pixels`, 3).
+
+    A file that cannot be shown is a pale tile with a cross.
+    """
+    cross = Image.new("RGB", (pixels, pixels), "#eeeeee")
+    for line in ((0, 0, pixels, pixels), (0, pixels, pixels, 0)):
+        ImageDraw.Draw(cross).line(line, fill="#999999", width=2)
+    tiles = []
+    for file in files:
+        try:
+            with Image.open(Path(folder) / file) as image:
+                tiles.append(np.asarray(image.convert("RGB").resize((pixels, pixels))))
+        except Exception:  # whatever is in a file, it must not stop the others
+            tiles.append(np.asarray(cross))
+    return tiles
+
+
+def printed_letters(text: str, pixels: int = 24) -> np.ndarray:
+    """Print each character of a text, in white on black, in fonts that take turns.
+
+    Returns
+    -------
+    np.ndarray, shape (characters, pixels, pixels, 1), uint8
+        In fonts of Matplotlib that the embedded backbone learned from.
+    """
+    files = [Path(get_data_path()) / "fonts" / "ttf" / f"{font}.ttf" for font in LETTER_FONTS]
+    fonts = [ImageFont.truetype(str(file), 0.8 * pixels) for file in files]
+    images = []
+    for place, letter in enumerate(text):
+        image = Image.new("L", (pixels, pixels))
+        middle = (pixels / 2, pixels / 2)
+        font = fonts[place % len(fonts)]
+        ImageDraw.Draw(image).text(middle, letter, fill=255, font=font, anchor="mm")
+        images.append(np.asarray(image)[..., None])
+    return np.stack(images)
