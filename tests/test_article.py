@@ -58,7 +58,7 @@ def test_the_articles_network_refuses_what_makes_no_sense(shape, classes):
 
 def test_from_scratch_makes_a_class_for_each_label(digits):
     train_set, labels = digits[0].take(range(64)), np.arange(64) % 7
-    model = from_scratch(train_set, labels, steps=2, data="photos")
+    model = from_scratch(train_set, labels, steps=2, data="digits")
     assert model.output_shape == (None, 7)
 
 

@@ -113,7 +113,7 @@ def _say(text: str, where: TextIO) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m tfl_helpers", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("check", help="say what works on this machine")
+    commands.add_parser("check", help="say what this machine is ready for")
     fetch = commands.add_parser("prefetch", help="write a bundle for machines without a network")
     fetch.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PHOTO_PROFILES))
     fetch.add_argument("--out", type=Path, required=True, metavar="DIR", help="bundle's folder")

@@ -10,6 +10,7 @@ import html
 import io
 from collections.abc import Mapping, Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -162,17 +163,19 @@ def feature_map_2d(
     table = pd.DataFrame(points[shown], columns=["x", "y"])
     table = table.assign(group=groups[shown], name=names[shown].astype(str))
     table["image"] = [_thumbnail(images[int(i)]) for i in shown]
-    # Bokeh's code holds far fewer single quotes than double ones: 0.1 MB less to escape.
-    page = _map_page(table, title).replace("&", "&amp;").replace("'", "&#39;")
     caption = (
         f"{alt} Point at a marker to see its image; click a group in the legend to hide it. "
         "(No map above? Run this cell: notebooks from elsewhere show no scripts before that.)"
     )
     if len(shown) < len(images):
         caption += f" {len(shown):,} of {len(images):,} images are shown."
-    style = "width: 100%; height: 540px; border: 0"
-    frame = f"<iframe title='{html.escape(alt)}' style='{style}' srcdoc='{page}'></iframe>"
-    _show(frame + f"<figcaption>{html.escape(caption)}</figcaption>", alt)
+    _framed(_map_page(table, title), 540, caption, alt)
+
+
+def web_page(file: str | Path, *, height: int = 640, alt: str) -> None:
+    """Display a page that needs no other file and no network, in a frame of `height` pixels."""
+    note = "(No page above? Run this cell: notebooks from elsewhere show no scripts before that.)"
+    _framed(Path(file).read_text("utf-8"), height, f"{alt} {note}", alt)
 
 
 def _map_page(table: pd.DataFrame, title: str) -> str:
@@ -234,6 +237,15 @@ def key_result(text: str) -> None:
     if not text.strip() or "\n" in text:
         raise ValueError(f"a key result is one line of text, not {text!r}")
     print(f"Key result: {text}")
+
+
+def _framed(page: str, height: int, caption: str, alt: str) -> None:
+    """Display a page of HTML in a frame of its own, with a caption below."""
+    # Scripts hold far fewer single quotes than double ones: less to escape.
+    page = page.replace("&", "&amp;").replace("'", "&#39;")
+    style = f"width: 100%; height: {height}px; border: 0"
+    frame = f"<iframe title='{html.escape(alt)}' style='{style}' srcdoc='{page}'></iframe>"
+    _show(frame + f"<figcaption>{html.escape(caption)}</figcaption>", alt)
 
 
 def _show(content: str, alt: str) -> None:

@@ -78,7 +78,11 @@ def bets() -> pd.DataFrame:
     """Read all bets: `exercise`, `answer`, `confidence` (0 to 1), `right` (True, False or None)."""
     if not _file().exists():
         return pd.DataFrame(columns=COLUMNS, dtype=object)
-    table = pd.read_json(_file(), dtype=False).reindex(columns=COLUMNS).astype(object)
+    table = (
+        pd.read_json(_file(), dtype=False, precise_float=True)
+        .reindex(columns=COLUMNS)
+        .astype(object)
+    )
     return table.where(table.notna(), None)
 
 
