@@ -14,7 +14,6 @@ from tfl_helpers import backbones, clustering, datasets, evaluation, features, p
 from tfl_helpers.datasets import SealedAnswers
 from tfl_helpers.datasets.scenes import Scene
 from tfl_helpers.lessons import plots
-from tfl_helpers.lessons.exercises import check
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -206,7 +205,7 @@ def test_no_box_finds_nobody_and_ties_fall_together():
         pedestrians.miss_rate_curve(found, 0, 1)
 
 
-# --- figure and exercises ----------------------------------------------------------------------
+# --- figure ------------------------------------------------------------------------------------
 
 
 def test_boxes_are_drawn_with_a_legend_and_a_text_alternative(capsys, monkeypatch):
@@ -221,62 +220,6 @@ def test_boxes_are_drawn_with_a_legend_and_a_text_alternative(capsys, monkeypatc
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3).astype(int)
     colour = np.array([int(plots.PALETTE[0][i : i + 2], 16) for i in (1, 3, 5)])
     assert (np.abs(pixels - colour).max(1) < 12).sum() > 50  # the box, in the first colour
-
-
-def iou(a, b):
-    down = max(min(a[2], b[2]) - max(a[0], b[0]), 0)
-    right = max(min(a[3], b[3]) - max(a[1], b[1]), 0)
-    areas = [(x[2] - x[0]) * (x[3] - x[1]) for x in (a, b)]
-    return down * right / (sum(areas) - down * right)
-
-
-def without_clipping(a, b):
-    shared = (min(a[2], b[2]) - max(a[0], b[0])) * (min(a[3], b[3]) - max(a[1], b[1]))
-    return shared / (sum((x[2] - x[0]) * (x[3] - x[1]) for x in (a, b)) - shared)
-
-
-def counted(scores, person, threshold):
-    called = scores > threshold
-    return np.sum(called & person) / called.sum(), np.sum(called & person) / person.sum()
-
-
-def nms(scores, overlap, most):
-    kept = []
-    for box in np.argsort(-scores):
-        if all(overlap[box, other] <= most for other in kept):
-            kept.append(int(box))
-    return kept
-
-
-def nms_by_any_surer(scores, overlap, most):
-    """Wrong: a box that went itself still removes others."""
-    order = np.argsort(-scores)
-    return [int(b) for i, b in enumerate(order) if all(overlap[b, o] <= most for o in order[:i])]
-
-
-def budget(scores, windows, alarms):
-    return np.quantile(scores, 1 - alarms / windows)
-
-
-@pytest.mark.parametrize(
-    ("name", "right", "wrong", "word"),
-    [
-        ("07-a", iou, without_clipping, "0"),
-        ("07-a", iou, lambda a, b: iou(a, b) ** 2, "shared area"),
-        ("07-b", counted, lambda *given: counted(*given)[::-1], "threshold only"),
-        ("07-b", counted, lambda s, p, t: np.mean((s > t) == p), "two numbers"),
-        ("07-c", nms, nms_by_any_surer, "can't remove"),
-        ("07-c", nms, lambda s, o, most: np.argsort(-s), "goes"),
-        ("07-d", budget, lambda s, w, a: np.quantile(s, a / w), "lie above"),
-    ],
-)
-def test_exercises_tell_right_from_wrong(capsys, monkeypatch, name, right, wrong, word):
-    monkeypatch.delenv("TFL_STRICT_EXERCISES", raising=False)
-    check(name, right)
-    check(name, wrong)
-    verdicts = capsys.readouterr().out.splitlines()
-    assert verdicts[0].startswith("Right: ")
-    assert verdicts[1].startswith("Not yet: ") and word in verdicts[1]
 
 
 # --- how well it does --------------------------------------------------------------------------
