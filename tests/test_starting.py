@@ -21,7 +21,7 @@ from tfl_helpers.lessons.wheels import PLATFORMS
 
 ROOT = Path(__file__).resolve().parents[1]
 SERIES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-OURS = ("TFL_", "TF_", "OMP_", "KERAS_", "MALLOC_", "PYTEST_", "JUPYTER", "PIP_")
+OURS = ("TFL_", "TF_", "OMP_", "KERAS_", "MALLOC_", "PYTEST_", "PYTHONPATH", "JUPYTER", "PIP_")
 
 
 def bare(tmp_path, **more):
@@ -116,7 +116,10 @@ def elsewhere(tmp_path_factory):
     run([*pip, "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel], folder)
     shutil.rmtree(source)
     where = run(
-        [python, "-c", "import tfl_helpers; print(tfl_helpers.__file__)"], folder, cwd=folder
+        [python, "-c", "import tfl_helpers; print(tfl_helpers.__file__)"],
+        folder,
+        cwd=folder,
+        env=bare(folder),
     )
     assert str(folder) in where.stdout
     return python
