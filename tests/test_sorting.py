@@ -380,6 +380,45 @@ def test_a_folder_per_group_follows_the_groups(messy, tmp_path, how):
     assert contents(folder) == before
 
 
+@pytest.mark.parametrize("how", ["copy", "link"])
+def test_what_a_user_keeps_among_the_folders_stays(messy, tmp_path, how, capsys):
+    """Own albums, own files, edited copies, a linked folder: none is removed or written over."""
+    folder, out = messy[0], tmp_path / "out"
+    sort(folder, out, groups=2, arrange=how)
+    target, album = out / "sorted", tmp_path / "album"
+    edited = next((target / "group 1").rglob("*.*"))
+    edited.unlink()
+    edited.write_bytes(b"edited by hand")
+    album.mkdir()
+    kept = [target / "my album" / "wedding.jpg", target / "group 1" / "notes.txt", edited]
+    kept += [target / "group 2" / "README", album / "holiday.jpg"]
+    for path in kept:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(path.read_bytes() if path.exists() else b"mine")
+    (target / "linked").symlink_to(album)
+    before = {path: path.read_bytes() for path in kept}
+    renamed = corrected(out, {}, [("group 1", "ships"), ("group 2", "linked")])
+    summary = sort(folder, out, corrections=renamed, arrange=how)
+    assert {path: path.read_bytes() for path in kept} == before
+    assert [path.name for path in album.iterdir()] == ["holiday.jpg"]
+    assert edited.relative_to(target).as_posix() in summary["left_alone"]
+    assert "left alone in sorted" in sorting.summary_text(summary, out)
+    assert (target / "ships").is_dir()
+    left = [path for path in (target / "group 1").rglob("*") if path.is_file()]
+    assert sorted(left) == sorted([target / "group 1" / "notes.txt", edited])
+
+
+def test_a_linked_folder_of_groups_is_refused(messy, tmp_path):
+    folder, out, album = messy[0], tmp_path / "out", tmp_path / "album"
+    sort(folder, out, groups=2)
+    album.mkdir()
+    (album / "holiday.jpg").write_bytes(b"mine")
+    (out / "sorted").symlink_to(album)
+    with pytest.raises(FileExistsError, match="link"):
+        sort(folder, out, arrange="copy")
+    assert [path.name for path in album.iterdir()] == ["holiday.jpg"]
+
+
 # --- bad input -----------------------------------------------------------------------------------
 
 

@@ -7,7 +7,14 @@ one, `images` reads files of all kinds, `answers` seals, `scenes` cuts crops out
 
 from tfl_helpers.datasets.answers import SealedAnswers, SealedError
 from tfl_helpers.datasets.catalogue import CATALOGUE, DataSet, describe
-from tfl_helpers.datasets.files import download, keras_home, offline, progress_bar, write_whole
+from tfl_helpers.datasets.files import (
+    download,
+    file_hash,
+    keras_home,
+    offline,
+    progress_bar,
+    write_whole,
+)
 from tfl_helpers.datasets.images import (
     FolderImages,
     ImageReadError,

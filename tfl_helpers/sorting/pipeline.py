@@ -121,10 +121,11 @@ def sort_folder(
             _next(steps, "training the model")
             if used:
                 _write_model(out, network, found, seed)
+        alone = []
         if arrange is not None:
-            fill_folders(folder, out / "sorted", table, arrange, progress)
+            alone = fill_folders(folder, out / "sorted", table, arrange, store, progress)
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
-        summary = _summary(folder, settings, table, found, seconds)
+        summary = _summary(folder, settings, table, found, seconds) | {"left_alone": alone}
         with write_whole(out / "summary.json") as part:
             part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         if not used:
@@ -155,6 +156,11 @@ def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
             f"others name alike; the true share lies between {estimate['low']:.0%} and "
             f"{estimate['high']:.0%}, if they were picked at random"
         )
+    if alone := summary.get("left_alone"):
+        lines.append(
+            f"left alone in sorted: {len(alone):,} files that you put there or changed, such as "
+            f"{alone[0]}"
+        )
     return "\n".join([*lines, f"look at them: {Path(out) / 'gallery.html'}"])
 
 
@@ -169,6 +175,8 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings) -> Non
         raise FileExistsError(f"{out} is a file: choose a new folder for the results")
     if out.is_dir() and any(out.iterdir()) and not (out / STORE).exists():
         raise FileExistsError(f"{out} holds files that no earlier run made: choose a new folder")
+    if settings.arrange and (out / "sorted").is_symlink():
+        raise FileExistsError(f"{out / 'sorted'} is a link: its files are not this run's to change")
     if not names:
         raise ValueError(f"{folder} holds no file: check the path")
     if k not in (None, "auto") and (type(k) is not int or k < 1):

@@ -18,6 +18,7 @@ TABLES = (
     " digest BLOB, hash BLOB, small BLOB, picture BLOB)",
     "features (name BLOB, backbone TEXT, z BLOB, PRIMARY KEY (name, backbone))",
     "sorted (name BLOB PRIMARY KEY, grouped TEXT, corrected TEXT DEFAULT '')",
+    "arranged (place BLOB PRIMARY KEY, mark TEXT)",
     "facts (key TEXT PRIMARY KEY, value TEXT)",
 )
 ABOUT = ("codes", "notes", "bytes", "mode", "width", "height")  # of a file, as text
@@ -160,3 +161,20 @@ class Store:
         """Give what a person said: file to "moved" or "confirmed"."""
         found = self._base.execute("SELECT name, corrected FROM sorted WHERE corrected != ''")
         return {os.fsdecode(name): mark for name, mark in found}
+
+    def digests(self) -> dict[str, str]:
+        """Give the SHA-256 digest, in hex digits, of each file that could be read."""
+        found = self._base.execute("SELECT name, digest FROM files WHERE digest IS NOT NULL")
+        return {os.fsdecode(name): digest.hex() for name, digest in found}
+
+    def arranged(self) -> dict[str, str]:
+        """Give what the last run put into the folders: place to link or digest."""
+        found = self._base.execute("SELECT place, mark FROM arranged")
+        return {os.fsdecode(place): mark for place, mark in found}
+
+    def arrange(self, marks: dict[str, str]) -> None:
+        """Remember what is put into the folders, in place of what was there before."""
+        with self._base as base:
+            base.execute("DELETE FROM arranged")
+            values = [(os.fsencode(place), mark) for place, mark in marks.items()]
+            base.executemany("INSERT INTO arranged VALUES (?, ?)", values)
