@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +39,7 @@ def set_up() -> None:
     # Without a driver TensorFlow reports as an error that there is no GPU; with one, errors matter.
     driver = Path("/proc/driver/nvidia").exists() or shutil.which("nvidia-smi")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if driver else "3")
+    warnings.filterwarnings("ignore", "pkg_resources is deprecated")  # TF-Hub imports it
     if "tensorflow" not in sys.modules and not any(isinstance(f, _Quietly) for f in sys.meta_path):
         sys.meta_path.insert(0, _Quietly())
 
