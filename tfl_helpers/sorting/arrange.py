@@ -19,9 +19,10 @@ NO_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')  # on some syste
 
 
 def fill_folders(
-    folder: Path, target: Path, table: pd.DataFrame, how: str, store: Store, progress: bool
+    folder: Path, out: Path, table: pd.DataFrame, how: str, store: Store, progress: bool
 ) -> list[str]:
     """Fill a folder per group; return what a user put or changed there, which is left alone."""
+    target = out / "sorted"
     table = table[table["group"] != ""]
     folders, digests = _folder_names(sorted(set(table["group"]))), store.digests()
     wanted = {

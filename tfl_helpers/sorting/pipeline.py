@@ -121,9 +121,7 @@ def sort_folder(
             _next(steps, "training the model")
             if used:
                 _write_model(out, network, found, seed)
-        alone = []
-        if arrange is not None:
-            alone = fill_folders(folder, out / "sorted", table, arrange, store, progress)
+        alone = fill_folders(folder, out, table, arrange, store, progress) if arrange else []
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
         summary = _summary(folder, settings, table, found, seconds) | {"left_alone": alone}
         with write_whole(out / "summary.json") as part:
