@@ -42,6 +42,7 @@ WHEELS = {
     "help": "also the pinned packages: here (as it is), linux, linux-arm, windows, macos, such as "
     "windows:3.12; may be repeated; run it in the project's folder",
 }
+NEAR = "images that look nearly like another: group them too (keep, as it is), or leave them out"
 ARRANGE = "also fill OUT/sorted with a folder per group, of copies or links"
 
 
@@ -139,6 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     sort.add_argument("--examples", type=Path, metavar="CSV", help=EXAMPLES)
     sort.add_argument("--corrections", type=Path, metavar="CSV", help="exported by gallery.html")
     sort.add_argument("--arrange", choices=["copy", "link"], help=ARRANGE)
+    sort.add_argument("--near-duplicates", choices=["keep", "drop"], default="keep", help=NEAR)
+    sort.add_argument("--all-files", action="store_true", help="also hidden files and thumbnails")
     sort.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (0)")
     sort.add_argument("--quiet", dest="progress", action="store_false", help="no progress bars")
     return parser

@@ -23,6 +23,7 @@ from tfl_helpers.datasets.images import (
     list_files,
     list_images,
     read_image,
+    walk,
 )
 from tfl_helpers.datasets.scenes import Scene, load_scenes
 from tfl_helpers.datasets.sets import copy_to_bundle, load

@@ -82,7 +82,8 @@ def inspect(
     """Look for everything that may be wrong with a set of images.
 
     Near-duplicates are copies that were saved again, resized or made a little brighter; mirrored,
-    turned, strongly cropped or black-and-white copies are not found. Of several the first stays.
+    turned, strongly cropped or black-and-white copies are not found. Of several the one with most
+    pixels, then most bytes, then the first stays; a link only if there is no file.
 
     Parameters
     ----------
@@ -101,7 +102,7 @@ def inspect(
         (path within the folder, or name or position in the set); `width`, `height` (pixels of the
         upright image); `mode` (Pillow's, such as "RGB"); `bytes` (size of the file or array);
         `problem` ("" or some of `PROBLEMS`, joined by ", "); `detail` (the same in plain words);
-        `duplicate_of` (the first file of its kind, or ""); `keep` (False where leaving the file
+        `duplicate_of` (the one of its kind that stays, or ""); `keep` (False where leaving the file
         out is advised).
 
     References
@@ -133,10 +134,12 @@ def report(
 ) -> pd.DataFrame:
     """Put what `inspect_file` found in each file together, and find what is there twice."""
     codes, leave_out = [set(row["codes"]) for row in rows], set(LEAVE_OUT)
-    copies = find_duplicates([row.get("digest") for row in rows])
+    order = sorted(range(len(rows)), key=lambda i: _rank(rows[i]))  # originals come first
+    found = find_duplicates([rows[i].get("digest") for i in order])
+    copies = {order[i]: order[first] for i, first in found.items()}
     for i in copies:
         codes[i].add("duplicate")
-    fine = [i for i, row in enumerate(rows) if "hash" in row and not codes[i] & leave_out]
+    fine = [i for i in order if "hash" in rows[i] and not codes[i] & leave_out]
     hashes = np.array([rows[i]["hash"] for i in fine]).reshape(-1, 64)
     thumbnails = np.array([rows[i]["thumbnail"] for i in fine])
     for i, first in find_near_duplicates(hashes, thumbnails, near_duplicate_distance).items():
@@ -159,15 +162,21 @@ def report(
     return table.astype({"width": "Int64", "height": "Int64", "bytes": "Int64", "keep": bool})
 
 
+def _rank(row: dict[str, Any]) -> tuple[bool, int, int]:
+    """Sort the largest and sharpest of several copies to the front, and links behind files."""
+    pixels = (row.get("width") or 0) * (row.get("height") or 0)
+    return row.get("link", False), -pixels, -(row.get("bytes") or 0)
+
+
 def inspect_file(path: str | Path) -> dict[str, Any]:
     """Look at one file: what is wrong with it, and what it is compared by.
 
     Returns
     -------
     dict
-        `codes` (some of `PROBLEMS`) and `notes`, lists of str; as far as they are known `bytes`,
-        `mode`, `width`, `height`, `digest` (SHA-256), `hash` (bool (64,)) and `thumbnail` (uint8
-        (3, 256)). No content of a file raises an error.
+        `codes` (some of `PROBLEMS`) and `notes`, lists of str; as far as they are known `link`,
+        `bytes`, `mode`, `width`, `height`, `digest` (SHA-256), `hash` (bool (64,)) and `thumbnail`
+        (uint8 (3, 256)). No content of a file raises an error.
     """
     row = {"codes": [], "notes": []}
     try:
@@ -185,6 +194,7 @@ def _inspect_file(path: Path, row: dict[str, Any]) -> None:
     """Fill the row of a file; what cannot be read raises an error."""
     if path.is_symlink() and not path.exists():
         raise FileNotFoundError("a link that leads nowhere")
+    row["link"] = path.is_symlink()
     size = path.stat().st_size
     if path.is_dir():
         raise OSError("a folder that cannot be listed")

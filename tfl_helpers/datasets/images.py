@@ -1,6 +1,9 @@
 """Images of every kind of file as uint8 RGB, listed, read when looked at, and in batches."""
 
+import fnmatch
 import os
+import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,6 +19,9 @@ from tfl_helpers.datasets.files import progress_bar
 if TYPE_CHECKING:
     import tensorflow as tf
 
+_SYSTEMS = tomllib.loads(Path(__file__).with_name("passed_over.toml").read_text("utf-8"))
+# Whether a name is hidden, or one that systems give to their own files.
+PASSED_OVER = re.compile("|".join([r"\..*", *map(fnmatch.translate, _SYSTEMS)]), re.I).fullmatch
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
@@ -23,24 +29,39 @@ class ImageReadError(ValueError):
     """A file is no readable image; the message names it and says why."""
 
 
-def list_files(root: str | Path) -> list[str]:
+def list_files(root: str | Path, all_files: bool = False) -> list[str]:
     """List every file in a folder, whatever its name, and inner folders that cannot be opened.
 
-    Hidden files are passed over, and links to folders are not followed.
+    What is hidden is passed over, as is what systems put among photos (`passed_over.toml`), unless
+    `all_files` are wanted. Links to folders are not followed.
 
     Returns
     -------
     list of str
         Paths relative to `root`, with forward slashes, sorted.
     """
+    return walk(root, all_files)[0]
+
+
+def walk(root: str | Path, all_files: bool = False) -> tuple[list[str], list[str]]:
+    """List the files of a folder, see `list_files`, and the files and folders passed over."""
     root = Path(root).expanduser()
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is not a folder: check the path")
     found: list[str] = []
+    passed: list[str] = []
     for folder, inner, files in os.walk(root, onerror=lambda e: found.append(e.filename)):
-        inner[:] = [name for name in inner if not name.startswith(".")]
-        found.extend(os.path.join(folder, name) for name in files if not name.startswith("."))
-    return sorted(Path(path).relative_to(root).as_posix() for path in found)
+        for names, into in ((inner, None), (files, found)):
+            ours = names if all_files else [name for name in names if not PASSED_OVER(name)]
+            passed.extend(os.path.join(folder, name) for name in set(names) - set(ours))
+            if into is None:
+                names[:] = ours  # os.walk goes into these
+            else:
+                into.extend(os.path.join(folder, name) for name in ours)
+    return tuple(
+        sorted(Path(path).relative_to(root).as_posix() for path in paths)
+        for paths in (found, passed)
+    )
 
 
 def list_images(root: str | Path) -> list[str]:

@@ -36,6 +36,7 @@ class Settings:
     clusterer: str
     seed: int
     arrange: str | None
+    near_duplicates: str
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 import tfl_helpers
-from tfl_helpers.datasets import cleaning, describe, list_files, progress_bar, write_whole
+from tfl_helpers.datasets import cleaning, describe, progress_bar, walk, write_whole
 from tfl_helpers.sorting.arrange import fill_folders
 from tfl_helpers.sorting.corrections import (
     MOST_FITTED,
@@ -44,6 +44,8 @@ def sort_folder(
     examples: str | Path | None = None,
     corrections: str | Path | None = None,
     arrange: str | None = None,
+    near_duplicates: str = "keep",
+    all_files: bool = False,
     seed: int = 0,
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -72,6 +74,11 @@ def sort_folder(
         The CSV file exported by gallery.html. What it says holds from now on; like images follow.
     arrange : {"copy", "link"}, optional
         Also fill `out`/sorted with a folder per group.
+    near_duplicates : {"keep", "drop"}
+        Whether images that look the same as another are grouped like all, or go where that one
+        goes, as copies of the same bytes do.
+    all_files : bool
+        Also take what is hidden, and what systems put among photos, such as their thumbnails.
     seed, progress : int, bool
         Of whatever is drawn at random; whether to show progress bars.
 
@@ -88,8 +95,8 @@ def sort_folder(
         something else, cannot be written, or is being written by another run.
     """
     folder, out = Path(folder).expanduser(), Path(out).expanduser()
-    names = list_files(folder)
-    settings = Settings(backbone, groups, clusterer, seed, arrange)
+    names, passed = walk(folder, all_files)
+    settings = Settings(backbone, groups, clusterer, seed, arrange, near_duplicates)
     _check(folder, out, names, settings)
     if corrections is not None and not (out / "groups.csv").is_file():
         raise ValueError(f"{out} holds no earlier result that {corrections} could correct")
@@ -112,6 +119,11 @@ def sort_folder(
         with progress_bar(progress, total=4, unit="step") as steps:
             _next(steps, "looking for copies")
             looked = cleaning.report(names, rows)
+            if near_duplicates == "keep":  # the little that differs may be all that matters
+                reasons = (
+                    looked["problem"].str.split(", ").map(set(cleaning.LEAVE_OUT).intersection)
+                )
+                looked["keep"] |= reasons == {"near-duplicate"}
             used = looked["file"][looked["keep"]].tolist()
             _next(steps, "finding groups")
             found = find_groups(store, used, settings)
@@ -123,7 +135,8 @@ def sort_folder(
                 _write_model(out, network, found, seed)
         alone = fill_folders(folder, out, table, arrange, store, progress) if arrange else []
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
-        summary = _summary(folder, settings, table, found, seconds) | {"left_alone": alone}
+        summary = _summary(folder, settings, looked, table, found, seconds)
+        summary |= {"left_alone": alone, "passed_over": passed}
         with write_whole(out / "summary.json") as part:
             part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         if not used:
@@ -137,10 +150,11 @@ def sort_folder(
 def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
     """Say in a few lines what `sort_folder` did, from what it returned and its results' folder."""
     counts, guess, estimate = (summary[key] for key in ("counts", "suggestion", "estimate"))
+    near, kept = counts.get("near-duplicates", 0), summary["settings"].get("near_duplicates")
     lines = [
         f"{counts['files']:,} files: {counts['sorted']:,} sorted into {len(summary['groups'])} "
-        f"groups, {counts['unsure']:,} of them unsure; {counts['duplicates']:,} duplicates; "
-        f"{counts['left out']:,} could not be used",
+        f"groups, {counts['unsure']:,} of them unsure; {counts['duplicates']:,} duplicates, "
+        f"{near:,} near-duplicates; {counts['left out']:,} could not be used",
         "groups: " + ", ".join(f"{name} ({n:,})" for name, n in summary["groups"].items()),
     ]
     if guess and guess["high"] > guess["low"]:
@@ -153,6 +167,15 @@ def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
             f"your examples: {estimate['right']} of {estimate['examples']} are in a group that the "
             f"others name alike; the true share lies between {estimate['low']:.0%} and "
             f"{estimate['high']:.0%}, if they were picked at random"
+        )
+    if near > counts["files"] / 3:
+        how = "grouped like all others (--near-duplicates drop leaves them out)"
+        how = how if kept == "keep" else "left out (--near-duplicates keep groups them)"
+        lines.append(f"more than a third of the files look nearly like another; they are {how}")
+    if passed := summary.get("passed_over"):
+        lines.append(
+            f"passed over: {len(passed):,} hidden or a system's own, such as {passed[0]} "
+            "(--all-files takes them)"
         )
     if alone := summary.get("left_alone"):
         lines.append(
@@ -181,6 +204,8 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings) -> Non
         raise ValueError(f"groups is a whole number from 1, or 'auto', not {k!r}")
     if settings.arrange not in (None, "copy", "link"):
         raise ValueError(f"arrange is 'copy', 'link' or None, not {settings.arrange!r}")
+    if settings.near_duplicates not in ("keep", "drop"):
+        raise ValueError(f"near_duplicates is 'keep' or 'drop', not {settings.near_duplicates!r}")
     if (name := settings.clusterer) not in CLUSTERERS:
         raise ValueError(f"no clusterer is called {name!r}; there are {', '.join(CLUSTERERS)}")
 
@@ -188,6 +213,7 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings) -> Non
 def _state(settings: Settings, known: Any, names: list[str], rows: list[dict]) -> str:
     """Hash what a result hangs on; where it is the same again, nothing is to be done."""
     hangs_on = (tfl_helpers.__version__, settings.backbone, settings.clusterer, settings.seed)
+    hangs_on += (settings.near_duplicates,)
     files = [(name, *row["stat"]) for name, row in zip(names, rows, strict=True)]
     content = json.dumps([hangs_on, known, files], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
@@ -213,11 +239,14 @@ def _results(
 ) -> tuple[pd.DataFrame, Groups]:
     """Make the table of files, with `place`: the row of `found` that each goes by, -1 for none.
 
-    A duplicate goes where the first of its kind went, an image that a person moved where they said.
+    A duplicate goes where its original went, an image that a person moved where they said.
     Groups are named by what is `known` from examples.
     """
-    first = looked["duplicate_of"].where(looked["duplicate_of"] != "", looked["file"])
-    place = pd.Index(used, dtype=object).get_indexer(first)  # -1 takes what is appended below
+    original = looked.set_index("file")["duplicate_of"].where(~looked["keep"].to_numpy(), "")
+    goes_by = looked["file"]
+    for _ in range(2):  # a copy of a near-duplicate goes by what that one goes by
+        goes_by = goes_by.map(original).where(lambda name: name != "", goes_by)
+    place = pd.Index(used, dtype=object).get_indexer(goes_by)  # -1 takes what is appended below
     group = np.append(np.array(found.names, object)[found.labels], "")[place]
     unsure = np.append(found.unsure, False)[place]
     said, earlier = store.corrections(), store.earlier()
@@ -268,8 +297,14 @@ def _write_model(out: Path, backbone: Any, found: Groups, seed: int) -> None:
 
 
 def _summary(
-    folder: Path, settings: Settings, table: pd.DataFrame, found: Groups, seconds: dict[str, float]
+    folder: Path,
+    settings: Settings,
+    looked: pd.DataFrame,
+    table: pd.DataFrame,
+    found: Groups,
+    seconds: dict[str, float],
 ) -> dict[str, Any]:
+    problems = looked["problem"].str.split(", ").explode().value_counts()
     sizes = table["group"].value_counts()
     return {
         "folder": str(folder.resolve()),
@@ -281,7 +316,8 @@ def _summary(
             "files": len(table),
             "sorted": int((table["group"] != "").sum()),
             "unsure": int(table["unsure"].sum()),
-            "duplicates": int((table["duplicate_of"] != "").sum()),
+            "duplicates": int(problems.get("duplicate", 0)),
+            "near-duplicates": int(problems.get("near-duplicate", 0)),
             "left out": int((table["group"] == "").sum()),
         },
         "groups": {name: int(sizes.get(name, 0)) for name in found.names},

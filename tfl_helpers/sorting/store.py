@@ -21,7 +21,7 @@ TABLES = (
     "arranged (place BLOB PRIMARY KEY, mark TEXT)",
     "facts (key TEXT PRIMARY KEY, value TEXT)",
 )
-ABOUT = ("codes", "notes", "bytes", "mode", "width", "height")  # of a file, as text
+ABOUT = ("codes", "notes", "link", "bytes", "mode", "width", "height")  # of a file, as text
 
 
 @dataclass(eq=False)
