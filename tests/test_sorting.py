@@ -22,8 +22,9 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 from sklearn.cluster import HDBSCAN, KMeans
+from sklearn.datasets import load_sample_image
 from sklearn.preprocessing import normalize
 
 from tfl_helpers import __main__ as command
@@ -419,6 +420,85 @@ def test_a_linked_folder_of_groups_is_refused(messy, tmp_path):
     assert [path.name for path in album.iterdir()] == ["holiday.jpg"]
 
 
+def form(number, ticked):
+    """A questionnaire of which only a tick differs from others."""
+    image = Image.new("L", (300, 400), 255)
+    draw = ImageDraw.Draw(image)
+    for line in range(14):
+        draw.line((20, 30 + line * 20, 280 - (line * 37) % 90, 30 + line * 20), 0, 4)
+    for row, name in ((330, "yes"), (365, "no")):
+        draw.rectangle((20, row, 44, row + 24), None, 0, 2)
+        if name == ticked:
+            draw.rectangle((24, row + 4, 40, row + 20), 0)
+    draw.point((290, 5 + number), 0)
+    return image
+
+
+def test_images_that_differ_little_are_grouped_and_may_be_left_out(tmp_path):
+    folder = tmp_path / "forms"
+    folder.mkdir()
+    for number in range(24):
+        form(number, ("yes", "no")[number % 2]).save(folder / f"{number:02d}.png")
+    kept = sort(folder, tmp_path / "kept", groups=2)
+    assert kept["counts"]["near-duplicates"] > 8 and sum(kept["groups"].values()) == 24
+    assert "--near-duplicates drop" in sorting.summary_text(kept, tmp_path)
+    table = table_of(tmp_path / "kept")
+    assert (table["confidence"] > 0).all()
+    dropped = sort(folder, tmp_path / "dropped", groups=1, near_duplicates="drop")
+    assert "--near-duplicates keep" in sorting.summary_text(dropped, tmp_path)
+    with pytest.raises(ValueError, match="'keep' or 'drop'"):
+        sort(folder, tmp_path / "no", near_duplicates="maybe")
+
+
+@pytest.mark.parametrize("near", ["keep", "drop"])
+def test_every_copy_in_a_chain_is_with_its_original(digit_files, tmp_path, near):
+    """Copies of smaller versions, links that sort first: all go where the largest file goes."""
+    folder = tmp_path / "chain"
+    folder.mkdir()
+    for number in range(12):
+        shutil.copy(digit_files[0] / f"{number:04d}.png", folder)
+    photo = Image.fromarray(load_sample_image("china.jpg"))
+    photo.resize((400, 267)).save(folder / "photo.png")
+    photo.resize((200, 133)).save(folder / "a small one.png")
+    shutil.copy(folder / "a small one.png", folder / "b copy of the small one.png")
+    shutil.copy(folder / "photo.png", folder / "copy of the photo.png")
+    (folder / "a favourite.png").symlink_to("photo.png")
+    sort(folder, tmp_path / "out", groups=2, near_duplicates=near)
+    table = table_of(tmp_path / "out")
+    ours = table[table.index.str.contains("photo|small|favourite")]
+    assert ours["group"].nunique() == 1 and (ours["group"] != "").all() and len(ours) == 5
+    originals = {
+        "copy of the photo.png",
+        "copy of the photo.png" if near == "drop" else "a small one.png",
+    }
+    assert set(ours["duplicate_of"]) == {"", *originals} and sum(ours["duplicate_of"] == "") == 1
+    assert ours.loc["a favourite.png", "duplicate_of"] == "copy of the photo.png"
+
+
+JUNK = ["@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg", "#recycle/b.png", "$RECYCLE.BIN/c.png", "Thumbs.db"]
+JUNK += ["__MACOSX/._a.png", "Library.photoslibrary/resources/d.png", ".thumbnails/e.png"]
+
+
+def test_what_systems_put_among_photos_is_passed_over_and_counted(digit_files, tmp_path):
+    folder = tmp_path / "nas"
+    for number, name in enumerate([*JUNK, "a.png", "album/Thumbs/b.png", "cvs/c.png", "d.png"]):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(digit_files[0] / f"{number:04d}.png", folder / name)
+    summary = sort(folder, tmp_path / "out", groups=1)
+    assert list(table_of(tmp_path / "out").index) == [
+        "a.png",
+        "album/Thumbs/b.png",
+        "cvs/c.png",
+        "d.png",
+    ]
+    assert sorted(summary["passed_over"]) == sorted(
+        {name.split("/")[0] for name in JUNK[:-1]} | {".thumbnails"}
+    )
+    assert "passed over: 7" in sorting.summary_text(summary, tmp_path)
+    everything = sort(folder, tmp_path / "all", groups=1, all_files=True)
+    assert everything["counts"]["files"] == 11 and not everything["passed_over"]
+
+
 # --- bad input -----------------------------------------------------------------------------------
 
 
@@ -625,12 +705,48 @@ def test_too_few_images(digit_files, tmp_path):
         shutil.copy(digit_files[0] / f"{number:04d}.png", folder)
     with pytest.raises(ValueError, match="5 groups are wanted of 4 images"):
         sort(folder, tmp_path / "out", groups=5)
-    assert sort(folder, tmp_path / "out")["groups"] == {"group 1": 4}  # too few to guess
+    first = sort(folder, tmp_path / "out")
+    assert first["groups"] == {"group 1": 4} and first["suggestion"] is None
+    assert "too few images to guess" in sorting.summary_text(first, tmp_path)
     assert sum(sort(folder, tmp_path / "out", groups=4)["groups"].values()) == 4
     for number in range(1, 4):  # all of them the same image
         shutil.copy(folder / "0000.png", folder / f"{number:04d}.png")
     summary = sort(folder, tmp_path / "two", groups=1)
     assert summary["counts"]["duplicates"] == 3 and summary["groups"] == {"group 1": 4}
+
+
+def test_a_number_that_few_images_gave_does_not_bind_later_runs(digit_files, tmp_path):
+    """A first try with a few images, then the whole folder: only then is a number guessed."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+
+    def with_images(number):
+        for i in range(number):
+            shutil.copy(digit_files[0] / f"{i:04d}.png", folder)
+        return sort(folder, out)
+
+    assert len(with_images(16)["groups"]) == 1
+    guessed = len(with_images(60)["groups"])
+    assert guessed > 2
+    assert len(with_images(70)["groups"]) == guessed  # not much more: the groups stay
+    grown = with_images(400)
+    assert 7 <= len(grown["groups"]) <= 13 and grown["suggestion"]["k"] == len(grown["groups"])
+    assert len(sort(folder, out, groups=4)["groups"]) == 4
+    assert len(sort(folder, out)["groups"]) == 4  # what was asked for stays
+
+
+def test_corrections_outlive_the_store(digit_files, sorted_digits, tmp_path):
+    folder, out = digit_files[0], tmp_path / "out"
+    shutil.copytree(sorted_digits[0], out)
+    files = table_of(out).index[:3]
+    moved = corrected(out, dict.fromkeys(files, "mine"), [("group 1", "ones")])
+    sort(folder, out, corrections=moved)
+    before = table_of(out)
+    (out / sorting.STORE).unlink()
+    sort(folder, out)
+    after = table_of(out)
+    assert (after["group"][files] == "mine").all() and (after["corrected"][files] == "moved").all()
+    assert (after["group"] == before["group"]).mean() > 0.99
 
 
 def test_two_runs_at_once_and_a_damaged_store(digit_files, messy, tmp_path):

@@ -12,7 +12,7 @@ from tfl_helpers.sorting.store import Store
 
 SURE = 2 / 3  # share of votes below which an image is unsure, as in NeighbourClustering
 AT_ONCE = 10_000  # rows that are predicted at a time: a copy of all would cost much memory
-FEW = 20  # images: no number of groups can be guessed below
+FEW, GROWN = 20, 2  # images with which a number can be guessed; times as many ask for a new guess
 MOST_GUESSED, MOST_GROUPS = 3_000, 20  # images and groups that the number is guessed with
 NEARLY = 0.15  # of the numbers tried: a number so many ranks below the best is nearly as good
 
@@ -48,6 +48,7 @@ class Groups:
     unsure: np.ndarray  # bool (n,)
     names: list[str]  # of the k groups, in the order of the columns of p
     suggestion: dict[str, int] | None = None
+    guessed: int | None = None  # images that their number was guessed with; 0: too few for that
     scores: dict[str, float] = field(default_factory=dict)
     estimate: dict[str, Any] | None = None  # from `names_from_examples`
 
@@ -74,22 +75,25 @@ def find_groups(store: Store, used: list[str], settings: Settings) -> Groups:
         return Groups(np.zeros((0, 1), "float32"), np.zeros((0, 1)), np.zeros(0, bool), [])
     z = normalize(store.features(settings.backbone, used), copy=False)
     k, seed, suggestion = settings.groups, settings.seed, store.fact("suggestion")
+    guessed = store.fact("guessed") if k is None else None
     earlier, said = store.earlier(), store.corrections()
     before = [earlier.get(name) for name in used]
     if store.fact("corrected"):
         corrected = np.array([name in said for name in used])
         names, p = propagate_corrections(z, before, corrected, seed=seed)
         return Groups(z, p, p.max(1) < SURE, names, suggestion)
-    k = k or store.fact("groups") or "auto"
+    grown = guessed is not None and len(z) >= GROWN * guessed
+    k = k or (None if grown else store.fact("groups")) or "auto"
     if k == "auto":
-        suggestion = suggest_number(z, seed)
-        k = suggestion["k"]
+        guessed = len(z) if len(z) >= FEW else 0
+        suggestion = suggest_number(z, seed) if guessed else None
+        k = suggestion["k"] if guessed else 1
     if k > len(z):
         raise ValueError(f"{k} groups are wanted of {len(z):,} images that can be used")
     fitted, p, unsure = cluster(CLUSTERERS[settings.clusterer](k, seed), z, seed)
     steady = getattr(fitted, "stability_", None)
     scores = {} if steady is None else {"stability": round(steady, 3)}
-    return Groups(z, p, unsure, kept_names(p, before), suggestion, scores)
+    return Groups(z, p, unsure, kept_names(p, before), suggestion, guessed, scores)
 
 
 def cluster(clusterer: Any, z: np.ndarray, seed: int = 0) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -129,8 +133,6 @@ def suggest_number(z: np.ndarray, seed: int) -> dict[str, int]:
     """
     from tfl_helpers.selection import estimate_n_clusters
 
-    if len(z) < FEW:
-        return {"k": 1, "low": 1, "high": len(z)}
     some = np.random.default_rng(seed).permutation(len(z))[:MOST_GUESSED]
     most = min(MOST_GROUPS, len(some) // 5)
     guess = estimate_n_clusters(z[np.sort(some)], 2, most, random_state=seed)

@@ -109,6 +109,8 @@ def sort_folder(
     network = backbones.load(backbone, size=size)
     settings = replace(settings, backbone=network.name)
     with Store.opened(out) as store:
+        if not store.earlier() and (out / "groups.csv").is_file():
+            store.restore(read_table(out / "groups.csv"))
         if fixed is not None:
             store.correct(fixed)
         rows = read_new(store, folder, names, network, progress)
@@ -136,13 +138,15 @@ def sort_folder(
         alone = fill_folders(folder, out, table, arrange, store, progress) if arrange else []
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
         summary = _summary(folder, settings, looked, table, found, seconds)
-        summary |= {"left_alone": alone, "passed_over": passed}
+        summary |= {"left_alone": alone, "passed_over": passed, "too_few": found.guessed == 0}
         with write_whole(out / "summary.json") as part:
             part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         if not used:
             why = f"see {out / 'groups.csv'}"
             raise ValueError(f"none of the {len(names):,} files in {folder} can be used: {why}")
-        facts = {"groups": len(found.names), "suggestion": found.suggestion, "state": state}
+        number = None if found.guessed == 0 else len(found.names)
+        facts = {"groups": number, "guessed": found.guessed, "suggestion": found.suggestion}
+        facts["state"] = state
         store.keep(table[table["group"] != ""], **facts)
     return summary
 
@@ -162,6 +166,8 @@ def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
             f"number of groups: {guess['k']} is the best guess, {guess['low']} to {guess['high']} "
             "are plausible (--groups K)"
         )
+    if summary.get("too_few"):
+        lines.append("too few images to guess a number of groups: say it (--groups K), or add some")
     if estimate and estimate["examples"]:
         lines.append(
             f"your examples: {estimate['right']} of {estimate['examples']} are in a group that the "
@@ -194,7 +200,8 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings) -> Non
         raise ValueError(f"{folder} lies in {out}: choose a new folder for the results")
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file: choose a new folder for the results")
-    if out.is_dir() and any(out.iterdir()) and not (out / STORE).exists():
+    ours = (STORE, *RESULTS)
+    if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in ours):
         raise FileExistsError(f"{out} holds files that no earlier run made: choose a new folder")
     if settings.arrange and (out / "sorted").is_symlink():
         raise FileExistsError(f"{out / 'sorted'} is a link: its files are not this run's to change")
@@ -261,7 +268,9 @@ def _results(
         "group": group,
         "confidence": np.append(found.p.max(1).round(3), np.nan)[place],
         "unsure": unsure,
-        "duplicate_of": looked["duplicate_of"],
+        "duplicate_of": looked["duplicate_of"].where(
+            looked["keep"] | (goes_by == looked["file"]), goes_by
+        ),
         "problem": ["; ".join(w for w in t if w not in twice) for t in details],
         "corrected": corrected,
         "place": place,

@@ -152,6 +152,11 @@ class Store:
         if self.corrections() or table["group"].nunique() != self.fact("groups"):
             self.keep(corrected=True)
 
+    def restore(self, table: pd.DataFrame) -> None:
+        """Take over an earlier result and what a person said of it, where the store was deleted."""
+        self.keep(groups=int(table["group"][table["group"] != ""].nunique()))
+        self.correct(table)
+
     def earlier(self) -> dict[str, str]:
         """Group of each image in the earlier run, or as corrected since."""
         found = self._base.execute("SELECT name, grouped FROM sorted")
