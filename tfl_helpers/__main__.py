@@ -6,6 +6,7 @@ python -m tfl_helpers prefetch --out DIR mnist cifar10 --backbone MobileNetV2
 """
 
 import argparse
+import io
 import signal
 import sys
 from collections.abc import Sequence
@@ -43,11 +44,15 @@ WHEELS = {
     "windows:3.12; may be repeated; run it in the project's folder",
 }
 NEAR = "images that look nearly like another: group them too (keep, as it is), or leave them out"
+LARGEST = "size up to which images are read that are no JPEGs (179), for the memory's sake"
 ARRANGE = "also fill OUT/sorted with a folder per group, of copies or links"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line; return the exit status."""
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be valid text, and
+        if isinstance(stream, io.TextIOWrapper):  # Windows writes to files in an old encoding
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command == "prefetch" and not (options.names or options.backbone or options.wheels):
@@ -131,8 +136,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog=AGAIN,
         formatter_class=plain,
     )
-    sort.add_argument("folder", type=Path, metavar="FOLDER", help="your images, also in subfolders")
-    sort.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder for results")
+    sort.add_argument(
+        "folder", type=_path, metavar="FOLDER", help="your images, also in subfolders"
+    )
+    sort.add_argument("--out", type=_path, required=True, metavar="OUT", help="folder for results")
     sort.add_argument("--groups", type=_groups, metavar="K|auto", help=GROUPS)
     sort.add_argument("--backbone", default="MobileNetV2", metavar="NAME", help=BACKBONE)
     sort.add_argument("--size", type=int, metavar="PIXELS", help="side that the network sees")
@@ -142,9 +149,16 @@ def _parser() -> argparse.ArgumentParser:
     sort.add_argument("--arrange", choices=["copy", "link"], help=ARRANGE)
     sort.add_argument("--near-duplicates", choices=["keep", "drop"], default="keep", help=NEAR)
     sort.add_argument("--all-files", action="store_true", help="also hidden files and thumbnails")
+    sort.add_argument("--max-megapixels", type=float, metavar="N", help=LARGEST)
     sort.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (0)")
     sort.add_argument("--quiet", dest="progress", action="store_false", help="no progress bars")
     return parser
+
+
+def _path(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; . is this folder")
+    return Path(text)
 
 
 def _groups(text: str) -> int | str:

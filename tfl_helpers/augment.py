@@ -14,7 +14,7 @@ KINDS = ("characters", "clothes", "photos")
 
 
 def augmenter(
-    kind: str, seed: int = 0, *, strength: float = 1.0, damage: bool = True
+    kind: str, seed: int = 0, *, strength: float = 1.0, damage: bool = True, channels: int = 3
 ) -> keras.Sequential:
     """Make layers that change images at random and leave what they show.
 
@@ -30,6 +30,8 @@ def augmenter(
         1: strong; 0.3: weak.
     damage : bool
         Also add noise and blot out parts: not for a frozen network, which cannot ignore that.
+    channels : int
+        Of the images: grey ones, 1, have no colours to change.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def augmenter(
             layers.RandomBrightness(min(0.2 * s, 1.0), seed=seed + 3),
             layers.RandomContrast(min(0.3 * s, 0.99), seed=seed + 4),
         ]
-    if kind == "photos":  # 0.5: colours as they are
+    if kind == "photos" and channels == 3:  # 0.5: colours as they are
         colours = (max(0.5 - 0.3 * s, 0.0), min(0.5 + 0.2 * s, 1.0))
         steps.append(layers.RandomSaturation(colours, seed=seed + 5))
     if damage:
@@ -148,7 +150,7 @@ def training_batches(
     if targets is None:
         return ready.map(lambda x: (x, x / 255)).apply(known)
     if isinstance(change, str):
-        change = augmenter(change, int(rng.integers(2**30)))
+        change = augmenter(change, int(rng.integers(2**30)), channels=channels)
     answers = np.asarray(targets[order], "float32")
     answers = tf.data.Dataset.from_tensor_slices(answers).batch(batch_size)
     pairs = tf.data.Dataset.zip((ready, answers))

@@ -7,21 +7,32 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from numbers import Integral
 from pathlib import Path
 
 import joblib
 import keras
 import numpy as np
 import platformdirs
+import psutil
 import tensorflow as tf
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
+from sklearn.utils import check_scalar
 
 from tfl_helpers import backbones
-from tfl_helpers.datasets import FolderImages, ImageReadError, ImageSet, batches, progress_bar
+from tfl_helpers.datasets import (
+    FolderImages,
+    ImageReadError,
+    ImageSet,
+    as_images,
+    batches,
+    progress_bar,
+)
 
 Images = ImageSet | FolderImages | np.ndarray
+MOST_MEMORY = 2e9  # bytes that a batch may take
 _BAR = {"unit": "image", "delay": 1, "leave": False}
 
 
@@ -44,10 +55,10 @@ def extract(
     ----------
     backbone : keras.Model
         From `backbones.load`, vectors out.
-    images : ImageSet, FolderImages or array (n, h, w, 1 or 3)
-        Values 0..255.
+    images : ImageSet, FolderImages, a folder's path, or array (n, h, w, 1 or 3)
+        Raw values, 0..255.
     batch_size, block_size : int
-        Images at a time, and images per entry of the cache.
+        Images at a time (fewer where they would fill the memory), and per entry of the cache.
     mirror : bool
         Average an image and its mirror image: steadier for photos, wrong for characters.
     cache : bool, str or Path
@@ -65,7 +76,9 @@ def extract(
     ValueError, ImageReadError
         No images, or a backbone that gives no vectors; a broken file.
     """
-    images = _unwrapped(images)
+    backbones.check(backbone)
+    images, batch_size = as_images(images), fitting_batch(backbone, batch_size)
+    check_scalar(block_size, "block_size", Integral, min_val=1)
     if len(backbone.output_shape) != 2:
         raise ValueError(
             f"{backbone.name} gives {backbone.output_shape}, not one vector per image: load it "
@@ -120,7 +133,8 @@ def extract_views(
     np.ndarray
         float16 (n_views, n, d), for `clustering.view_head`.
     """
-    images, forward = _unwrapped(images), compiled(backbone)
+    backbones.check(backbone)
+    images, forward = as_images(images), compiled(backbone)
     size = backbones.input_size(backbone)
     changed = tf.function(lambda batch: change(batch, training=True))
     views = np.empty((n_views, len(images), backbone.output_shape[-1]), "float16")
@@ -138,6 +152,7 @@ def extract_views(
 def extractor(backbone: keras.Model, batch_size: int = 32) -> Callable[[np.ndarray], np.ndarray]:
     """Make a function: pixels (n, h, w, 1 or 3), 0..255, to features float32 (n, d), no cache."""
     forward = functools.cache(lambda: compiled(backbone))
+    batch_size = fitting_batch(backbone, batch_size)
     grey = backbone.input_shape[-1] == 1
 
     def compute(pixels: np.ndarray) -> np.ndarray:
@@ -166,6 +181,27 @@ def compiled(backbone: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
         return backbone.stateless_call(*constants, batch, training=False)[0]
 
     return forward.get_concrete_function()  # traced now, else TensorFlow may warn of it later
+
+
+def fitting_batch(backbone: keras.Model, batch_size: int) -> int:
+    """Most images, up to `batch_size`, that go through a backbone in about 2 GB of memory.
+
+    A ValueError says how much one image needs where that is more than there is.
+    """
+    check_scalar(batch_size, "batch_size", Integral, min_val=1)
+    maps = [0]
+    parts = [part for layer in backbone.layers for part in getattr(layer, "layers", [layer])]
+    for layer in parts if backbones.input_size(backbone) else ():
+        tensors = [*keras.tree.flatten(layer.input), *keras.tree.flatten(layer.output)]
+        shapes = [[side or 0 for side in tensor.shape[1:]] for tensor in tensors]
+        maps.append(sum(np.prod(shape, dtype=float) for shape in shapes))
+    needed = 3 * 4 * max(maps)  # bytes: float32, and what a convolution needs besides
+    if needed > (free := psutil.virtual_memory().available):
+        raise ValueError(
+            f"{backbone.name} needs about {needed / 1e9:.0f} GB for one image, and "
+            f"{free / 1e9:.0f} GB are free: choose a smaller size"
+        )
+    return max(min(batch_size, int(MOST_MEMORY / max(needed, 1))), 1)
 
 
 def cache_info(cache: bool | str | Path = True) -> dict[str, str | int | float]:
@@ -218,13 +254,6 @@ def normaliser(kind: str = "l2") -> Pipeline:
     return make_pipeline(*steps[kind])
 
 
-def _unwrapped(images: Images) -> FolderImages | np.ndarray:
-    """Images of an ImageSet, or those given; none are an error."""
-    if not len(images):
-        raise ValueError("there are no images to extract features from")
-    return images.images if isinstance(images, ImageSet) else images
-
-
 def _batches(
     backbone: keras.Model,
     images: FolderImages | np.ndarray,
@@ -253,7 +282,8 @@ def _content(images: FolderImages | np.ndarray) -> str:
     if isinstance(images, FolderImages):
         stats = [(images.root / file).stat() for file in images.files]
         found = [(s.st_size, s.st_mtime_ns) for s in stats]
-        return joblib.hash((str(images.root.resolve()), images.files, found))
+        scaled = images.value_range  # of more than 8 bits: it hangs on the whole folder
+        return joblib.hash((str(images.root.resolve()), images.files, found, *(scaled or ())))
     return joblib.hash(np.ascontiguousarray(images), hash_name="sha1")  # the faster one
 
 

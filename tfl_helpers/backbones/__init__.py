@@ -6,6 +6,7 @@ networks of TF-Hub.
 """
 
 from tfl_helpers.backbones.contract import (
+    check,
     from_layer,
     inner_layers,
     input_size,

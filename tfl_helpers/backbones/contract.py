@@ -54,6 +54,15 @@ def assemble(
     return model
 
 
+def check(backbone: object) -> None:
+    """Raise a TypeError unless this is a Keras model."""
+    if not isinstance(backbone, keras.Model):
+        raise TypeError(
+            f"a backbone is a Keras model, not {backbone!r}: take backbones.load(name), or "
+            "backbones.from_layer(model, layer)"
+        )
+
+
 def network(backbone: keras.Model) -> keras.Model:
     """Return the network inside a backbone: prepared images to maps or features."""
     return backbone.get_layer("network")

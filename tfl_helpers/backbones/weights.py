@@ -28,7 +28,7 @@ def find_weights(name: str, size: tuple[int, int]) -> Path:
     how = (
         f"{path.name} is not in models/ of the Keras cache (KERAS_HOME). Where there is a network "
         "run `python -m tfl_helpers prefetch --out DIR --backbone NAME`, bring DIR here and set "
-        "KERAS_HOME=DIR/keras; or pass weights=None for random weights"
+        "KERAS_HOME=DIR/keras; or, in Python, weights=None for random ones"
     )
     if datasets.offline():
         raise WeightsMissingError(how + "; or unset TFL_OFFLINE to download them")

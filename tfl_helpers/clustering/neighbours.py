@@ -1,17 +1,20 @@
 """`NeighbourClustering`: groups from graphs of neighbours, without training."""
 
 import warnings
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.cluster import AgglomerativeClustering as Ward
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from tfl_helpers.clustering.assignment import BALANCES, balanced_kmeans, consensus
@@ -103,11 +106,19 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
             near = nearest(rows, max(*widths, self.n_neighbors))
             distance = near[1][:, : self.n_neighbors].mean(axis=1)
             self.far_ = max(float(np.quantile(distance, self.NEARLY_ALL)), self.far_)
-        if (groups := self._without_search(unit)) is not None:
+        same = pd.factorize(np.array([hash(row.tobytes()) for row in X]))[0]
+        if (groups := self._without_search(unit, same)) is not None:
             labelings = [groups]
         else:
             labelings = self._label([neighbour_graph(near, width) for width in widths], rng)
+            if len(np.unique(consensus(labelings).argmax(axis=1))) < self.n_clusters:  # so few rows
+                firsts = np.unique(same, return_index=True)[1]
+                labelings = [Ward(self.n_clusters).fit_predict(rows[firsts])[same]]
         votes = consensus(labelings)
+        sizes = np.bincount(same)
+        if len(sizes) < len(X):  # equal rows are in one group
+            sums = np.stack([np.bincount(same, column) for column in votes.T], axis=1)
+            votes = (sums / sizes[:, None])[same]
         self.votes_ = np.pad(votes, ((0, 0), (0, self.n_clusters - votes.shape[1])))
         self.labels_ = self.votes_.argmax(axis=1)
         self.stability_ = stability(labelings) if len(labelings) > 1 else 1.0
@@ -118,24 +129,25 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         if self.balance not in BALANCES:
             raise ValueError(f"balance={self.balance!r} must be one of {', '.join(BALANCES)}")
         for name in ("n_clusters", "n_neighbors", "n_components"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be 1 or more")
+            check_scalar(getattr(self, name), name, Integral, min_val=1)
         if n < self.n_clusters:
             raise ValueError(f"n_samples={n} should be >= n_clusters={self.n_clusters}.")
 
-    def _without_search(self, unit: np.ndarray) -> np.ndarray | None:
+    def _without_search(self, unit: np.ndarray, same: np.ndarray) -> np.ndarray | None:
         """Label the rows where nothing is to be found: one group, a group each, or all alike."""
-        alike = unit.var(axis=0).sum() < 1e-12
-        if alike and self.n_clusters > 1:
+        k, different = self.n_clusters, same.max() + 1
+        if alike := unit.var(axis=0).sum() < 1e-12:
+            different, same = 1, np.zeros_like(same)
+        if different < k:
+            what = "point the same way" if alike else f"have {different} different values"
             warnings.warn(
-                f"all {len(unit)} rows of X point the same way: they are one group, not "
-                f"n_clusters={self.n_clusters}",
+                f"the {len(unit)} rows of X {what}: n_clusters={k} groups cannot be found",
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        if self.n_clusters in (1, len(unit)):
-            return np.arange(len(unit)) % self.n_clusters
-        return np.zeros(len(unit), int) if alike else None
+        if k == 1:
+            return np.zeros_like(same)
+        return same if different <= k else None
 
     def _label(self, graphs: list[sp.csr_matrix], rng: np.random.RandomState) -> list[np.ndarray]:
         """Label the rows once per graph, by the walks on which the graphs agree best.

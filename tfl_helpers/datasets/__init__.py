@@ -1,12 +1,14 @@
 """Images in, answers sealed: every set of images comes through `load`.
 
 `catalogue` describes the sets that have a name, `sources` finds and reads their files, `sets` loads
-one, `images` reads files of all kinds, `answers` seals, `scenes` cuts crops out of street scenes;
-`cleaning` and `duplicates` say what is wrong with a folder; `files` writes and downloads whole.
+one; `decode` reads an image file of any kind, `images` many; `answers` seals; `scenes` cuts crops
+out of street scenes; `cleaning` and `duplicates` say what is wrong with a folder; `files` writes
+and downloads whole.
 """
 
 from tfl_helpers.datasets.answers import SealedAnswers, SealedError
 from tfl_helpers.datasets.catalogue import CATALOGUE, DataSet, describe
+from tfl_helpers.datasets.decode import ImageReadError, read_image
 from tfl_helpers.datasets.files import (
     download,
     file_hash,
@@ -17,12 +19,11 @@ from tfl_helpers.datasets.files import (
 )
 from tfl_helpers.datasets.images import (
     FolderImages,
-    ImageReadError,
     ImageSet,
+    as_images,
     batches,
     list_files,
     list_images,
-    read_image,
     walk,
 )
 from tfl_helpers.datasets.scenes import Scene, load_scenes

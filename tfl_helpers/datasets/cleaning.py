@@ -5,7 +5,6 @@ Files are only read, and one bad file never stops the rest. `inspect` writes the
 """
 
 import hashlib
-import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,17 +15,28 @@ from typing import Any
 import imagehash
 import numpy as np
 import pandas as pd
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from tfl_helpers.datasets.decode import (
+    LARGE,
+    RAW,
+    SUFFIXES,
+    ImageReadError,
+    find_range,
+    is_deep,
+    open_image,
+    orientation,
+    read_image,
+    values_of,
+)
 from tfl_helpers.datasets.duplicates import find_duplicates, find_near_duplicates
 from tfl_helpers.datasets.files import progress_bar
 from tfl_helpers.datasets.images import (
-    SUFFIXES,
     FolderImages,
     ImageSet,
+    as_images,
     check_images,
     list_files,
-    read_image,
 )
 
 # Every problem and what it means. A file with one of the first nine is better left out;
@@ -36,28 +46,20 @@ PROBLEMS = {
     "truncated": "ends before its image does",
     "empty": "zero bytes",
     "not-an-image": "holds no kind of image that is read here, whatever its name says",
-    "duplicate": "the same bytes as another file",
+    "duplicate": "the same bytes or pixels as another file",
     "near-duplicate": "looks the same as another file",
     "blank": "one plain colour",
     "tiny": "its smaller side is below 8 pixels",
-    "huge": "claims so many pixels that it could fill the memory (decompression bomb)",
+    "huge": "claims so many pixels that it could fill the memory",
     "animated": "several frames or pages: the first is used",
-    "alpha": "transparent parts: they become white",
+    "alpha": "transparent parts: they become white, or black around what is white",
     "palette": "colours from a palette: they become RGB",
-    "16-bit": "more than 8 bits per value: scaled down to 8",
+    "16-bit": "more than 8 bits per value: scaled to 8 by the range of the folder",
     "cmyk": "colours for printing: they become RGB",
     "rotated": "stored turned or mirrored (EXIF): it is put upright",
 }
 LEAVE_OUT = list(PROBLEMS)[:9]
-# Pillow only recognises these, or hands them to another program.
-NOT_READ = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 STARTS = b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*", b"RIFF"
-
-
-def _orientation(image: Image.Image) -> int:
-    # Pillow decodes a whole PNG when asked for EXIF data that it has not met so far
-    exif = image.getexif() if image.format != "PNG" or "exif" in image.info else {}
-    return exif.get(ExifTags.Base.Orientation, 1)
 
 
 # One check per problem that a header shows, before a pixel is decoded.
@@ -66,9 +68,9 @@ _CHECKS: dict[str, Callable[[Image.Image], bool]] = {
     "animated": lambda image: getattr(image, "is_animated", False) and image.format != "MPO",
     "alpha": lambda image: image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info,
     "palette": lambda image: image.mode in ("P", "PA"),
-    "16-bit": lambda image: image.mode.startswith(("I", "F")),
+    "16-bit": is_deep,
     "cmyk": lambda image: image.mode == "CMYK",
-    "rotated": lambda image: _orientation(image) in range(2, 9),
+    "rotated": lambda image: orientation(image) in range(2, 9),
     "tiny": lambda image: min(image.size) < 8,  # the digits of scikit-learn are as small as this
 }
 
@@ -118,7 +120,7 @@ def inspect(
     """
     if not 0 <= near_duplicate_distance <= 31:
         raise ValueError(f"near_duplicate_distance is 0 to 31 bits, not {near_duplicate_distance}")
-    names, inspect_one = _source(images)
+    names, inspect_one, read = _source(images)
     Image.init()  # before the threads start: which kinds of image Pillow knows
     workers = min(os.cpu_count() or 1, 8)  # more would hold more large images at once
     about = {"desc": "looking", "total": len(names), "leave": False, "delay": 1}
@@ -126,13 +128,19 @@ def inspect(
         warnings.simplefilter("ignore")  # what Pillow has to say stands in the report
         inspected = pool.map(inspect_one, range(len(names)))
         rows = list(progress_bar(progress, inspected, **about))
-    return report(names, rows, near_duplicate_distance)
+    return report(names, rows, near_duplicate_distance, read)
 
 
 def report(
-    names: Sequence[str], rows: Sequence[dict[str, Any]], near_duplicate_distance: int = 6
+    names: Sequence[str],
+    rows: Sequence[dict[str, Any]],
+    near_duplicate_distance: int = 6,
+    read: Callable[[int], np.ndarray] | None = None,
 ) -> pd.DataFrame:
-    """Put what `inspect_file` found in each file together, and find what is there twice."""
+    """Put what `inspect_file` found in each file together, and find what is there twice.
+
+    `read` returns the pixels at a position: near-duplicates that differ in none are duplicates.
+    """
     codes, leave_out = [set(row["codes"]) for row in rows], set(LEAVE_OUT)
     order = sorted(range(len(rows)), key=lambda i: _rank(rows[i]))  # originals come first
     found = find_duplicates([rows[i].get("digest") for i in order])
@@ -143,8 +151,10 @@ def report(
     hashes = np.array([rows[i]["hash"] for i in fine]).reshape(-1, 64)
     thumbnails = np.array([rows[i]["thumbnail"] for i in fine])
     for i, first in find_near_duplicates(hashes, thumbnails, near_duplicate_distance).items():
-        codes[fine[i]].add("near-duplicate")
-        copies[fine[i]] = fine[first]
+        i, first = fine[i], fine[first]
+        same = read is not None and _same_pixels(rows, i, first, read)
+        codes[i].add("duplicate" if same else "near-duplicate")
+        copies[i] = first
     problems = [[code for code in PROBLEMS if code in found] for found in codes]
     meanings = [[PROBLEMS[code] for code in found] for found in problems]
     columns = {
@@ -162,25 +172,44 @@ def report(
     return table.astype({"width": "Int64", "height": "Int64", "bytes": "Int64", "keep": bool})
 
 
+def _same_pixels(
+    rows: Sequence[dict[str, Any]], i: int, j: int, read: Callable[[int], np.ndarray]
+) -> bool:
+    """Tell whether two images are equal in all pixels; they are read only where that may be."""
+    (width, height), other = ((rows[k].get("width", 0), rows[k].get("height", 0)) for k in (i, j))
+    difference = np.abs(rows[i]["thumbnail"].astype(int) - rows[j]["thumbnail"]).max()
+    if (width, height) != other or width * height > LARGE or difference > 2:
+        return False  # one of equal thumbnails may have been decoded at reduced size
+    try:
+        return np.array_equal(read(i), read(j))
+    except ImageReadError:  # it changed in between
+        return False
+
+
 def _rank(row: dict[str, Any]) -> tuple[bool, int, int]:
     """Sort the largest and sharpest of several copies to the front, and links behind files."""
     pixels = (row.get("width") or 0) * (row.get("height") or 0)
     return row.get("link", False), -pixels, -(row.get("bytes") or 0)
 
 
-def inspect_file(path: str | Path) -> dict[str, Any]:
+def inspect_file(
+    path: str | Path, value_range: tuple[float, float] | None = None
+) -> dict[str, Any]:
     """Look at one file: what is wrong with it, and what it is compared by.
+
+    Values of more than 8 bits are scaled by a `value_range` (`decode.find_range`) or their own.
 
     Returns
     -------
     dict
         `codes` (some of `PROBLEMS`) and `notes`, lists of str; as far as they are known `link`,
-        `bytes`, `mode`, `width`, `height`, `digest` (SHA-256), `hash` (bool (64,)) and `thumbnail`
-        (uint8 (3, 256)). No content of a file raises an error.
+        `bytes`, `mode`, `width`, `height`, `values` (least and largest, of more than 8 bits),
+        `digest` (SHA-256), `hash` (bool (64,)) and `thumbnail` (uint8 (3, 256)). No content of a
+        file raises an error.
     """
     row = {"codes": [], "notes": []}
     try:
-        _inspect_file(Path(path), row)
+        _inspect_file(Path(path), row, value_range)
     except Exception as error:  # whatever is in a file, it is a line of the report and no more
         cause = error.__cause__ or error  # of an ImageReadError
         why = " ".join(f"{getattr(cause, 'strerror', None) or cause}".split())[:200]
@@ -190,7 +219,7 @@ def inspect_file(path: str | Path) -> dict[str, Any]:
     return row
 
 
-def _inspect_file(path: Path, row: dict[str, Any]) -> None:
+def _inspect_file(path: Path, row: dict[str, Any], value_range: tuple | None) -> None:
     """Fill the row of a file; what cannot be read raises an error."""
     if path.is_symlink() and not path.exists():
         raise FileNotFoundError("a link that leads nowhere")
@@ -205,19 +234,24 @@ def _inspect_file(path: Path, row: dict[str, Any]) -> None:
         row["codes"] = ["empty"]
         return
     try:
-        with Image.open(path, formats=[kind for kind in Image.ID if kind not in NOT_READ]) as image:
+        with open_image(path) as image:
             _inspect_header(image, row)
-    except UnidentifiedImageError:
+            if is_deep(image):
+                row["values"] = values_of(image)
+    except UnidentifiedImageError as error:
         with open(path, "rb") as file:
-            if file.read(8).startswith(STARTS):
+            if file.read(8).startswith(STARTS) and path.suffix.lower() not in RAW:
                 raise OSError("starts like an image, but its header is damaged or cut") from None
         row["codes"] = ["not-an-image"]
+        row["notes"] = [] if "cannot identify" in str(error) else [str(error)]
         return
-    except Image.DecompressionBombError:
-        row["codes"] = ["huge"]
-    if "huge" in row["codes"]:
+    except Image.DecompressionBombError as error:
+        row["codes"], row["notes"] = ["huge"], [str(error)]
         return  # never decoded
-    thumbnail = read_image(path, (32, 32))  # a large JPEG is decoded at reduced size
+    thumbnail = read_image(path, (32, 32), value_range)  # a large JPEG is decoded at reduced size
+    if "values" in row:
+        low, high = value_range or find_range([row["values"]])
+        row["notes"].append(f"{low:,.0f} becomes black, {high:,.0f} white")
     with open(path, "rb") as file:
         row["digest"] = hashlib.file_digest(file, "sha256").digest()
     _inspect_pixels(Image.fromarray(thumbnail), row)
@@ -237,35 +271,32 @@ def _inspect_array(pixels: np.ndarray) -> dict[str, Any]:
 
 def _inspect_header(image: Image.Image, row: dict[str, Any]) -> None:
     row.update(mode=image.mode, width=image.width, height=image.height)
-    if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
-        row["codes"] = ["huge"]
-        return
     row["codes"] = [code for code, has_problem in _CHECKS.items() if has_problem(image)]
-    if _orientation(image) in (5, 6, 7, 8):
+    if orientation(image) in (5, 6, 7, 8):
         row.update(width=image.height, height=image.width)
 
 
 def _inspect_pixels(thumbnail: Image.Image, row: dict[str, Any]) -> None:
     """Note what images are compared by, from 32 x 32 pixels of one."""
-    if all(high - low <= 4 for low, high in thumbnail.getextrema()):  # of 255 levels
+    extrema = thumbnail.getextrema()
+    # Of 255 levels; in the dark less is a picture
+    if all(high - low <= np.clip(high / 10, 1, 4) for low, high in extrema):
         row["codes"].append("blank")
     row["hash"] = imagehash.phash(thumbnail).hash.ravel()
     row["thumbnail"] = np.asarray(thumbnail.reduce(2)).reshape(256, 3).T.copy()
 
 
-def _source(images: Any) -> tuple[list[str], Callable[[int], dict[str, Any]]]:
-    """Names of the images, and a function that inspects one of them."""
+def _source(images: Any) -> tuple[list[str], Callable, Callable | None]:
+    """Names of the images, a function that inspects one of them, and one that reads one."""
     names = None
     if isinstance(images, ImageSet):
         names, images = images.names, images.images
     elif isinstance(images, str | Path):
         images = FolderImages(images, list_files(images))
     if isinstance(images, FolderImages):
-        return names or images.files, lambda i: inspect_file(images.root / images.files[i])
-    if not isinstance(images, np.ndarray):
-        raise TypeError(
-            "images is a folder, a FolderImages, an ImageSet or an array (n, h, w, 1 or 3), not "
-            f"{type(images).__name__}"
-        )
+        whole = images.value_range
+        paths = [images.root / file for file in images.files]
+        return names or images.files, lambda i: inspect_file(paths[i], whole), images.read
+    images = as_images(images)
     check_images(images)
-    return names or [str(i) for i in range(len(images))], lambda i: _inspect_array(images[i])
+    return names or [str(i) for i in range(len(images))], lambda i: _inspect_array(images[i]), None

@@ -1,19 +1,30 @@
 """Images of every kind of file as uint8 RGB, listed, read when looked at, and in batches."""
 
 import fnmatch
+import functools
 import os
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+from sklearn.utils import check_scalar
 
 from tfl_helpers.datasets.answers import SealedAnswers
+from tfl_helpers.datasets.decode import (
+    SUFFIXES,
+    find_range,
+    is_deep,
+    open_image,
+    read_image,
+    values_of,
+)
 from tfl_helpers.datasets.files import progress_bar
 
 if TYPE_CHECKING:
@@ -22,11 +33,7 @@ if TYPE_CHECKING:
 _SYSTEMS = tomllib.loads(Path(__file__).with_name("passed_over.toml").read_text("utf-8"))
 # Whether a name is hidden, or one that systems give to their own files.
 PASSED_OVER = re.compile("|".join([r"\..*", *map(fnmatch.translate, _SYSTEMS)]), re.I).fullmatch
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-
-
-class ImageReadError(ValueError):
-    """A file is no readable image; the message names it and says why."""
+DEEP = {".png", ".tif", ".tiff"}  # suffixes of files that may have more than 8 bits per value
 
 
 def list_files(root: str | Path, all_files: bool = False) -> list[str]:
@@ -69,47 +76,6 @@ def list_images(root: str | Path) -> list[str]:
     return [file for file in list_files(root) if Path(file).suffix.lower() in SUFFIXES]
 
 
-def read_image(path: str | Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read an image upright and in RGB, whatever its mode.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; if it cannot be read in full, an `ImageReadError` says why.
-    size : (int, int), optional
-        Height and width to resize to; a large JPEG is then decoded at reduced size.
-
-    Returns
-    -------
-    np.ndarray
-        uint8 (h, w, 3). Turned as EXIF says; transparent parts become white; 16-bit values are
-        scaled down; of an animation the first frame is taken.
-    """
-    try:
-        with Image.open(path) as image:
-            if size is not None:
-                image.draft(None, (max(size), max(size)))
-            image = _to_rgb(ImageOps.exif_transpose(image))
-            if size is not None and image.size != size[::-1]:
-                image = image.resize(size[::-1], Image.Resampling.BILINEAR)
-            return np.asarray(image)
-    except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
-        raise ImageReadError(
-            f"cannot read {path}: {error}. cleaning.inspect lists such files; leave them out "
-            "with load(..., exclude=...)"
-        ) from error
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):  # 16 and more bits
-        values = np.asarray(image, "float64") / (257 if image.mode != "F" else 1)
-        image = Image.fromarray(np.clip(values, 0, 255).astype("uint8"))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
 class FolderImages(Sequence):
     """Images in a folder, read only when they are looked at.
 
@@ -125,6 +91,7 @@ class FolderImages(Sequence):
     def __init__(self, root: str | Path, files: Sequence[str] | None = None) -> None:
         self.root = Path(root).expanduser()
         self.files = list_images(root) if files is None else list(files)
+        self._whole = self  # what this is a part of: images of one folder have one range of values
 
     def __len__(self) -> int:
         return len(self.files)
@@ -133,17 +100,41 @@ class FolderImages(Sequence):
         if isinstance(index, int | np.integer):
             return self.read(index)
         chosen = np.arange(len(self))[index]  # of a slice, positions or a mask
-        return FolderImages(self.root, [self.files[i] for i in chosen])
+        part = FolderImages(self.root, [self.files[i] for i in chosen])
+        part._whole = self._whole
+        return part
 
     def __repr__(self) -> str:
         return f"<{len(self):,} images in {self.root.name}, read when looked at>"
 
+    @functools.cached_property
+    def value_range(self) -> tuple[float, float] | None:
+        """What becomes 0 and 255 in images of more than 8 bits (`find_range`); None: there is none.
+
+        It is found in the whole folder, which is looked through when it is first asked for.
+        """
+        if self._whole is not self:
+            return self._whole.value_range
+
+        def look(file: str) -> tuple[float, float] | None:
+            try:
+                with open_image(self.root / file) as image:
+                    return values_of(image) if is_deep(image) else None
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                return None  # reading it says why
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = pool.map(look, [f for f in self.files if Path(f).suffix.lower() in DEEP])
+        return find_range(values for values in found if values)
+
     def read(self, index: int, size: tuple[int, int] | None = None) -> np.ndarray:
         """Read one image: uint8 (h, w, 3), resized to `size` (height, width) if given."""
-        return read_image(self.root / self.files[index], size)
+        path = self.root / self.files[index]
+        return read_image(path, size, self.value_range if path.suffix.lower() in DEEP else None)
 
     def read_all(self, size: tuple[int, int] | None = None, progress: bool = False) -> np.ndarray:
         """Read all images, of one size or resized to one: uint8 (n, h, w, 3)."""
+        self._whole.value_range  # noqa: B018  once, not in each thread
         about = {"desc": self.root.name, "total": len(self), "delay": 2, "leave": False}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             reading = pool.map(lambda i: self.read(i, size), range(len(self)))
@@ -186,13 +177,45 @@ class ImageSet:
         )
 
 
+def as_images(images: Any, what: str = "images") -> FolderImages | np.ndarray:
+    """Take images as people give them: a set, a folder's path, an array, or a list of arrays.
+
+    A ValueError says what is wrong with them: none at all, another shape, values that are not those
+    of raw images.
+    """
+    if isinstance(images, ImageSet):
+        images = images.images
+    elif isinstance(images, str | Path):
+        images = FolderImages(images)
+    if not len(images):
+        raise ValueError(f"{what}: there are none")
+    if isinstance(images, FolderImages):
+        return images
+    if isinstance(images, list | tuple):
+        if len(shapes := {str(np.shape(image)) for image in images}) > 1:
+            some = ", ".join(sorted(shapes)[:3])
+            raise ValueError(f"{what}: of several shapes, such as {some}; resize them to one")
+        images = np.stack(images)
+    check_images(images, what, dtype=None)
+    return images
+
+
 def check_images(images: np.ndarray, what: str = "images", dtype: Any = np.uint8) -> None:
-    """Raise a ValueError unless an array holds images; any dtype will do if `dtype` is None."""
-    wrong = dtype is not None and images.dtype != dtype
+    """Raise a ValueError unless an array holds raw images; any dtype will do if `dtype` is None."""
+    images = np.asarray(images)
+    wrong = images.dtype != dtype if dtype is not None else images.dtype.kind not in "uif"
     if wrong or images.ndim != 4 or images.shape[3] not in (1, 3):
         raise ValueError(
             f"{what}: {images.dtype} {images.shape}; images must have shape (n, h, w, 1 or 3), "
             "and be uint8 from 0 to 255"
+        )
+    if images.dtype.kind == "f" and not (finite := np.isfinite(images).all((1, 2, 3))).all():
+        raise ValueError(f"{what}: image {np.argmin(finite)} holds NaN or infinity")
+    low, high = (images.min(), images.max()) if images.size else (0, 0)
+    if low < 0 or high > 255 or 0 < high <= 1:
+        raise ValueError(
+            f"{what}: values from {low:g} to {high:g}; raw values from 0 to 255 are expected, as "
+            "the backbone scales them itself"
         )
 
 
@@ -227,12 +250,11 @@ def batches(
     """
     import tensorflow as tf
 
-    images = images.images if isinstance(images, ImageSet) else images
+    images = as_images(images)
     lazy = isinstance(images, FolderImages)
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (RGB), not {channels}")
-    if not lazy:
-        check_images(images, dtype=None)
+    check_scalar(batch_size, "batch_size", Integral, min_val=1)
     shape = (None, *(size or (None, None)), 3) if lazy else (None, *images.shape[1:])
 
     def read() -> Iterator[np.ndarray]:

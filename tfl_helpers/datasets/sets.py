@@ -1,28 +1,33 @@
 """Load a set of images, wherever it is, and copy it to where there is no network."""
 
+import difflib
 import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from sklearn.utils import check_scalar
 
 from tfl_helpers.datasets.answers import SealedAnswers, _unseal
 from tfl_helpers.datasets.catalogue import CATALOGUE, describe
+from tfl_helpers.datasets.decode import SUFFIXES
 from tfl_helpers.datasets.files import write_whole
-from tfl_helpers.datasets.images import SUFFIXES, FolderImages, ImageSet, check_images, list_images
+from tfl_helpers.datasets.images import FolderImages, ImageSet, check_images, list_images
 from tfl_helpers.datasets.scenes import cut_crops, open_scenes
 from tfl_helpers.datasets.sources import bundled, read_downloads, read_npz
 
 
 def load(
-    name: str,
+    name: str | Path,
     *,
     limit: int | None = None,
     seed: int = 0,
     test_size: float = 0.2,
-    exclude: Iterable[str] = (),
+    exclude: str | Path | Iterable[str | Path] = (),
     progress: bool = True,
 ) -> tuple[ImageSet, ImageSet]:
     """Load a set of images, split into train and test.
@@ -31,14 +36,14 @@ def load(
     ----------
     name : str
         "digits", "drawn_streets" (drawings, no photos), "mnist", "fashion_mnist", "cifar10",
-        "pedestrians" (a bundle's, else crops of the Penn-Fudan photos), or "folder:PATH" for any
-        tree of images, which is read lazily.
+        "pedestrians" (a bundle's, else crops of the Penn-Fudan photos), or "folder:PATH" (or a
+        Path) for any tree of images, which is read lazily.
     limit : int, optional
         At most this many training images and a fifth of it test images, drawn at random.
     seed, test_size : int, float
         Draws the limited images, and the split of a folder that has none of its own; its share.
-    exclude : iterable of str
-        Names of images to leave out, such as `cleaning.inspect` advises.
+    exclude : str, Path or several
+        Names of images to leave out, such as `cleaning.inspect` advises, or paths of a folder's.
     progress : bool
         Show a progress bar where reading takes long.
 
@@ -57,14 +62,22 @@ def load(
     >>> load("digits", limit=100)
     (<100 train images of digits>, <20 test images of digits>)
     """
+    if limit is not None:
+        check_scalar(limit, "limit", Integral, min_val=1)
+    name, root = f"folder:{name}" if isinstance(name, Path) else name, None
     if name.startswith("folder:"):
-        splits = _folder(Path(name.removeprefix("folder:")), name, seed, test_size)
+        if not (given := name.removeprefix("folder:")):
+            raise ValueError(
+                "'folder:' names no folder: write folder:PATH ('folder:.' for this one)"
+            )
+        root = Path(given).expanduser()
+        splits = _folder(root, name, seed, test_size)
     elif name in CATALOGUE:
         splits = _find(name, progress)
     else:
         known = ", ".join([*CATALOGUE, "folder:PATH"])
         raise ValueError(f"no set of images is called {name!r}; there are: {known}")
-    unwanted, rng, result = set(exclude), np.random.default_rng(seed), []
+    unwanted, rng, result = _unwanted(exclude, splits, root), np.random.default_rng(seed), []
     for split, most in zip(splits, (limit, limit and max(limit // 5, 1)), strict=True):
         keep = np.flatnonzero([image not in unwanted for image in split.names])
         if most is not None and most < len(keep):
@@ -76,6 +89,21 @@ def load(
             split = replace(split, images=split.images.read_all(progress=progress))
         result.append(split)
     return result[0], result[1]
+
+
+def _unwanted(exclude: Any, splits: Iterable[ImageSet], root: Path | None) -> set[str]:
+    """Names to leave out; one that is nowhere is an error, as it would leave out nothing."""
+    names = [exclude] if isinstance(exclude, str | Path) else [*exclude]
+    known, unwanted = {name for split in splits for name in split.names}, set()
+    for name in map(os.fspath, names):
+        if root is not None and name not in known and Path(name).is_absolute():
+            name = Path(os.path.relpath(name, root.absolute())).as_posix()
+        if name not in known and not (root is not None and os.path.lexists(root / name)):
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"exclude: no image is called {name!r}{hint}")
+        unwanted.add(name)
+    return unwanted
 
 
 def copy_to_bundle(name: str, folder: Path, *, progress: bool = True) -> Path:

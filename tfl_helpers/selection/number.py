@@ -63,6 +63,8 @@ def estimate_n_clusters(
     n = len(z)
     if not 2 <= k_min <= k_max < n - 1:
         raise ValueError(f"k_min={k_min}, k_max={k_max}: 2 <= k_min <= k_max < {n - 1} is needed")
+    if z.var(axis=0).sum() < 1e-12:
+        raise ValueError(f"the {n} rows of z are all alike: they are one group")
     spectra = [clustering.spectrum(clustering.neighbour_graph(z), k_max + 1, random_state=rng)]
     parts = []
     for _ in range(N_PARTS):

@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from sklearn.utils import check_scalar
 
-from tfl_helpers import clustering
+from tfl_helpers import backbones, clustering
 from tfl_helpers.augment import training_batches
-from tfl_helpers.datasets import FolderImages, ImageSet
+from tfl_helpers.datasets import FolderImages, ImageSet, as_images
 from tfl_helpers.features import extract
 from tfl_helpers.selflabel.guard import Guard
 from tfl_helpers.selflabel.heads import attach, linear_head, vote_head
@@ -108,7 +110,10 @@ def self_label(
     SCAN (Van Gansbeke et al. 2020), FixMatch (Sohn et al. 2020), DeepCluster (Caron et al. 2018).
     """
     data = data or getattr(images, "name", "photos")
-    images = images.images if isinstance(images, ImageSet) else images
+    backbones.check(backbone)
+    images = as_images(images)
+    for name, value in {"rounds": rounds, "steps": steps, "batch_size": batch_size}.items():
+        check_scalar(value, name, Integral, min_val=int(name != "rounds"))
     labels, confidence = checked(labels, len(images), least_groups=2)
     one_hot = np.eye(labels.max() + 1)
     cluster = cluster or clustering.NeighbourClustering(len(one_hot), random_state=seed)

@@ -1,31 +1,51 @@
 """What a person says about the groups: corrections from the page, and examples with names."""
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tfl_helpers.sorting.table import a_few, checked, numbered, read_cells, read_table
+from tfl_helpers.datasets import write_whole
+from tfl_helpers.sorting.table import (
+    CORRECTED,
+    a_few,
+    checked,
+    numbered,
+    plain_cell,
+    read_cells,
+    read_table,
+    restored_cell,
+)
 
 MOST_FITTED, SAMPLED = 20_000, 10_000  # images that are learned from, and components found in
 JOINING, MOST_TURNS = 8, 8  # images that join one of a new group; turns of learning
 TRUST = 30  # times that an image counts of which a person said where it belongs
 
 
-def read_corrections(path: str | Path, before: pd.DataFrame | None = None) -> pd.DataFrame:
+def read_corrections(
+    path: str | Path,
+    before: pd.DataFrame | None = None,
+    renamed: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
     """Read what was corrected in the page, or by hand in groups.csv, as `read_table` does.
 
     `corrected` says what a person decided: this image was "moved" into its group or "confirmed" in
-    it, or its whole group "renamed". With the table `before`, edits by hand are recognised.
+    it, or its whole group "renamed". With the table `before`, edits by hand are recognised, and so
+    are names of groups that differ from one there by case or blanks. Files were `renamed` since.
     """
     table = read_table(path)
     if before is None:
-        return table
+        return table.assign(group=table["group"].map(one_spelling(table["group"])))
     old = checked(before).set_index("file")["group"]
+    table["group"] = table["group"].map(one_spelling([*old, *table["group"]]))
+    now = table["file"].map(renamed or {})
+    table["file"] = table["file"].where(table["file"].isin(old.index) | now.isna(), now)
+    table = table.drop_duplicates("file")
     unknown = table["file"][~table["file"].isin(old.index)]
     if len(unknown):
         raise ValueError(
@@ -43,6 +63,41 @@ def read_corrections(path: str | Path, before: pd.DataFrame | None = None) -> pd
     return table
 
 
+def one_spelling(names: Iterable[str]) -> dict[str, str]:
+    """Map names to the first one that differs by case, blanks or Unicode form alone, trimmed."""
+    plain = {name: " ".join(unicodedata.normalize("NFC", name).split()) for name in names}
+    first: dict[str, str] = {}
+    for text in plain.values():
+        first.setdefault(unicodedata.normalize("NFKC", text).casefold(), text)
+    return {n: first[unicodedata.normalize("NFKC", t).casefold()] for n, t in plain.items()}
+
+
+def write_answers(placed: pd.DataFrame, path: Path) -> None:
+    """Write what people said of images, from `Store.placed`, to a file that outlives a store."""
+    answers = placed[placed["said"] != ""].reset_index()[["file", "group", "said", "digest"]]
+    answers = answers.sort_values("file")
+    for name in ("file", "group"):
+        answers[name] = [plain_cell(text, name) for text in answers[name]]
+    with write_whole(path) as part:
+        answers.to_csv(part, index=False, encoding="utf-8", lineterminator="\n")
+
+
+def read_answers(path: Path) -> pd.DataFrame:
+    """Read a file that `write_answers` wrote; none is an empty table."""
+    if not path.is_file():
+        return pd.DataFrame(columns=["file", "group", "said", "digest"])
+    answers = read_cells(path)
+    if not {"file", "group", "said", "digest"} <= set(answers.columns):
+        raise ValueError(f"{path} needs the columns file, group, said and digest")
+    for name in ("file", "group"):
+        answers[name] = [restored_cell(text, name) for text in answers[name]]
+    bad = ~answers["digest"].str.fullmatch("[0-9a-f]{64}") | ~answers["said"].isin(CORRECTED[2:])
+    if bad.any():
+        line = bad.to_numpy().argmax()
+        raise ValueError(f"{path}: line {line + 2} is no answer: {answers.iloc[line].tolist()}")
+    return answers
+
+
 def read_examples(path: str | Path, names: Collection[str]) -> dict[str, str]:
     """Read what some files of a folder show, from the columns file and name of a CSV file."""
     read = read_cells(path)
@@ -54,6 +109,7 @@ def read_examples(path: str | Path, names: Collection[str]) -> dict[str, str]:
             f"{path}: {len(unknown)} files are not in the folder, such as {unknown[0]!r}; give "
             "paths within the folder, with forward slashes"
         )
+    read["name"] = read["name"].map(one_spelling(read["name"]))
     read = read[read["name"] != ""]
     twice = read["file"][read["file"].duplicated()]
     if len(twice):

@@ -1,19 +1,23 @@
 """Find groups: how many, which image is in which and how surely, and what they are called."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.exceptions import ConvergenceWarning
 
 from tfl_helpers.sorting.corrections import MOST_FITTED, propagate_corrections
 from tfl_helpers.sorting.store import Store
+from tfl_helpers.sorting.table import numbered
 
 SURE = 2 / 3  # share of votes below which an image is unsure, as in NeighbourClustering
 AT_ONCE = 10_000  # rows that are predicted at a time: a copy of all would cost much memory
 FEW, GROWN = 20, 2  # images with which a number can be guessed; times as many ask for a new guess
 MOST_GUESSED, MOST_GROUPS = 3_000, 20  # images and groups that the number is guessed with
+MOSTLY, SEVERAL = 0.5, 5  # share of known images in the same folder; far ones that make a group
 NEARLY = 0.15  # of the numbers tried: a number so many ranks below the best is nearly as good
 
 
@@ -48,6 +52,7 @@ class Groups:
     unsure: np.ndarray  # bool (n,)
     names: list[str]  # of the k groups, in the order of the columns of p
     suggestion: dict[str, int] | None = None
+    is_new: bool = True  # not those of corrections
     guessed: int | None = None  # images that their number was guessed with; 0: too few for that
     scores: dict[str, float] = field(default_factory=dict)
     estimate: dict[str, Any] | None = None  # from `names_from_examples`
@@ -67,8 +72,11 @@ class Groups:
         return np.where(self.unsure, result - 2, result)
 
 
-def find_groups(store: Store, used: list[str], settings: Settings) -> Groups:
-    """Find groups of images, or let those follow that a person has corrected."""
+def find_groups(store: Store, used: list[str], settings: Settings, copies: int = 0) -> Groups:
+    """Find groups of images, or let those follow that a person has corrected.
+
+    The number of `copies` that were left out is for a message alone.
+    """
     from sklearn.preprocessing import normalize
 
     if not used:
@@ -76,24 +84,67 @@ def find_groups(store: Store, used: list[str], settings: Settings) -> Groups:
     z = normalize(store.features(settings.backbone, used), copy=False)
     k, seed, suggestion = settings.groups, settings.seed, store.fact("suggestion")
     guessed = store.fact("guessed") if k is None else None
-    earlier, said = store.earlier(), store.corrections()
-    before = [earlier.get(name) for name in used]
-    if store.fact("corrected"):
-        corrected = np.array([name in said for name in used])
-        names, p = propagate_corrections(z, before, corrected, seed=seed)
-        return Groups(z, p, p.max(1) < SURE, names, suggestion)
-    grown = guessed is not None and len(z) >= GROWN * guessed
-    k = k or (None if grown else store.fact("groups")) or "auto"
+    placed, digests = store.placed(), store.digests()
+    before = placed.reindex([digests[name] for name in used])
+    corrected, known = store.fact("corrected"), before["group"].notna().to_numpy()
+    said = ~before["said"].isin(("",)).to_numpy() & known
+    if corrected and known.mean() >= MOSTLY:
+        if k is not None and k != store.fact("groups"):
+            raise ValueError(
+                f"groups={k} cannot apply: the {store.fact('groups')} groups were corrected, and "
+                "are what was said. Leave it out, or choose a new folder for the results"
+            )
+        names, p = propagate_corrections(z, before["group"].where(known, None), said, seed=seed)
+        unsure = p.max(1) < SURE
+        p, far, names = with_new_group(p, far_from(z, known), names)
+        return Groups(z, p, unsure | far, names, suggestion, is_new=False)
+    other = known.any() and known.mean() < MOSTLY  # another folder, or one that has grown much
+    grown = guessed is not None and (len(z) >= GROWN * guessed or other)
+    k = k or (None if grown or corrected else store.fact("groups")) or "auto"
     if k == "auto":
-        guessed = len(z) if len(z) >= FEW else 0
+        guessed = len(z) if len(z) >= FEW and z.var(axis=0).sum() > 1e-12 else 0
         suggestion = suggest_number(z, seed) if guessed else None
         k = suggestion["k"] if guessed else 1
     if k > len(z):
-        raise ValueError(f"{k} groups are wanted of {len(z):,} images that can be used")
-    fitted, p, unsure = cluster(CLUSTERERS[settings.clusterer](k, seed), z, seed)
+        raise ValueError(
+            f"{k} groups are wanted of {len(z):,} images: ask for fewer"
+            + (f" ({copies:,} more are copies)" if copies else "")
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # groups that stay empty are seen
+        fitted, p, unsure = cluster(CLUSTERERS[settings.clusterer](k, seed), z, seed)
     steady = getattr(fitted, "stability_", None)
     scores = {} if steady is None else {"stability": round(steady, 3)}
-    return Groups(z, p, unsure, kept_names(p, before), suggestion, guessed, scores)
+    names = kept_names(p, before["group"].where(known, None))
+    if said.any():  # what was said holds here, too
+        groups = np.where(said, before["group"], np.array(names, object)[p.argmax(1)])
+        names, p = propagate_corrections(z, groups, said, seed=seed)
+        unsure = p.max(1) < SURE
+    return Groups(z, p, unsure, names, suggestion, True, guessed, scores)
+
+
+def far_from(z: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Say which rows of z (n, d) are farther from all `known` ones than these from one another.
+
+    As in `NeighbourClustering`: the mean distance from the nearest 15 is above 99 % of theirs.
+    """
+    from tfl_helpers.clustering import NeighbourClustering
+
+    far = np.zeros(len(z), bool)
+    if not known.all():
+        model = NeighbourClustering(1, random_state=0).fit(z[known][:MOST_FITTED])
+        far[~known] = model.unsure(z[~known])
+    return far
+
+
+def with_new_group(
+    p: np.ndarray, far: np.ndarray, names: list[str]
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Offer a group of their own to images that are far from all groups, if they are several."""
+    if far.sum() < SEVERAL:
+        return p, far, names
+    p = np.column_stack([np.where(far[:, None], 0.49 * p, p), np.where(far, 0.51, 0)])
+    return p, far, [*names, next(name for name in numbered("new") if name not in names)]
 
 
 def cluster(clusterer: Any, z: np.ndarray, seed: int = 0) -> tuple[Any, np.ndarray, np.ndarray]:

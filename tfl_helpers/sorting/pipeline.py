@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ import numpy as np
 import pandas as pd
 
 import tfl_helpers
-from tfl_helpers.datasets import cleaning, describe, progress_bar, walk, write_whole
+from tfl_helpers.datasets import cleaning, describe, progress_bar, read_image, walk, write_whole
+from tfl_helpers.datasets.decode import at_most
 from tfl_helpers.sorting.arrange import fill_folders
 from tfl_helpers.sorting.corrections import (
     MOST_FITTED,
     names_from_examples,
+    read_answers,
     read_corrections,
     read_examples,
+    write_answers,
 )
 from tfl_helpers.sorting.gallery import lay_out, write_gallery
 from tfl_helpers.sorting.grouping import CLUSTERERS, Groups, Settings, find_groups
@@ -30,6 +34,7 @@ from tfl_helpers.sorting.store import STORE, Store
 from tfl_helpers.sorting.table import read_table, write_table
 
 RESULTS = ("groups.csv", "gallery.html", "model.keras", "summary.json")
+ANSWERS = "answers.csv"  # there if a person said something
 LIBRARIES = ("tensorflow", "keras", "scikit-learn", "umap-learn", "numpy", "pillow")
 
 
@@ -46,13 +51,15 @@ def sort_folder(
     arrange: str | None = None,
     near_duplicates: str = "keep",
     all_files: bool = False,
+    max_megapixels: float | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Sort a folder of unlabelled images into groups.
 
     `out` gets groups.csv, gallery.html, model.keras (RGB images to probabilities; opens without
-    this package), summary.json, and work.sqlite (what was learned of each file; safe to delete).
+    this package), summary.json, work.sqlite (what was learned of each file; safe to delete), and
+    answers.csv once images were corrected: what was said holds for their bytes, not their names.
 
     Parameters
     ----------
@@ -79,6 +86,8 @@ def sort_folder(
         goes, as copies of the same bytes do.
     all_files : bool
         Also take what is hidden, and what systems put among photos, such as their thumbnails.
+    max_megapixels : float, optional
+        Larger images are not read, for the memory's sake, unless they are JPEGs; by default 179.
     seed, progress : int, bool
         Of whatever is drawn at random; whether to show progress bars.
 
@@ -94,13 +103,14 @@ def sort_folder(
         The arguments do not fit, no image can be used (groups.csv says why), or `out` holds
         something else, cannot be written, or is being written by another run.
     """
+    if "" in (folder, out):
+        raise ValueError("the folder's path is empty, or that of the results: '.' is this folder")
     folder, out = Path(folder).expanduser(), Path(out).expanduser()
     names, passed = walk(folder, all_files)
     settings = Settings(backbone, groups, clusterer, seed, arrange, near_duplicates)
     _check(folder, out, names, settings)
     if corrections is not None and not (out / "groups.csv").is_file():
         raise ValueError(f"{out} holds no earlier result that {corrections} could correct")
-    fixed = corrections and read_corrections(corrections, read_table(out / "groups.csv"))
     known = None if examples is None else read_examples(examples, names)
     from tfl_helpers import backbones  # TensorFlow: only now, as it takes a while
 
@@ -108,19 +118,15 @@ def sort_folder(
     size = size or (usual["size"] if backbone == usual["name"] else None)
     network = backbones.load(backbone, size=size)
     settings = replace(settings, backbone=network.name)
-    with Store.opened(out) as store:
-        if not store.earlier() and (out / "groups.csv").is_file():
-            store.restore(read_table(out / "groups.csv"))
-        if fixed is not None:
-            store.correct(fixed)
-        rows = read_new(store, folder, names, network, progress)
+    with Store.opened(out) as store, at_most(max_megapixels):
+        rows = _read(store, folder, out, names, network, corrections, progress)
         state = _state(settings, known, names, rows)
-        if fixed is None and _is_up_to_date(out, store, settings, state):
+        if corrections is None and _is_up_to_date(out, store, settings, state):
             return json.loads((out / "summary.json").read_text(encoding="utf-8"))
         read = time.perf_counter()
         with progress_bar(progress, total=4, unit="step") as steps:
             _next(steps, "looking for copies")
-            looked = cleaning.report(names, rows)
+            looked = cleaning.report(names, rows, read=partial(_pixels, folder, names, store))
             if near_duplicates == "keep":  # the little that differs may be all that matters
                 reasons = (
                     looked["problem"].str.split(", ").map(set(cleaning.LEAVE_OUT).intersection)
@@ -128,7 +134,7 @@ def sort_folder(
                 looked["keep"] |= reasons == {"near-duplicate"}
             used = looked["file"][looked["keep"]].tolist()
             _next(steps, "finding groups")
-            found = find_groups(store, used, settings)
+            found = find_groups(store, used, settings, (looked["duplicate_of"] != "").sum())
             table, found = _results(looked, used, found, store, known)
             _next(steps, "drawing the page")
             _draw(out, table, found, store, seed, title=folder.resolve().name, progress=progress)
@@ -139,6 +145,7 @@ def sort_folder(
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
         summary = _summary(folder, settings, looked, table, found, seconds)
         summary |= {"left_alone": alone, "passed_over": passed, "too_few": found.guessed == 0}
+        summary["counts"]["corrected, not here"] = _write_answers(out, store, table["file"])
         with write_whole(out / "summary.json") as part:
             part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         if not used:
@@ -146,8 +153,7 @@ def sort_folder(
             raise ValueError(f"none of the {len(names):,} files in {folder} can be used: {why}")
         number = None if found.guessed == 0 else len(found.names)
         facts = {"groups": number, "guessed": found.guessed, "suggestion": found.suggestion}
-        facts["state"] = state
-        store.keep(table[table["group"] != ""], **facts)
+        store.keep(table[table["group"] != ""] if found.is_new else None, state=state, **facts)
     return summary
 
 
@@ -173,6 +179,10 @@ def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
             f"your examples: {estimate['right']} of {estimate['examples']} are in a group that the "
             f"others name alike; the true share lies between {estimate['low']:.0%} and "
             f"{estimate['high']:.0%}, if they were picked at random"
+        )
+    if gone := counts.get("corrected, not here"):
+        lines.append(
+            f"{gone:,} images that you corrected are not in the folder; what you said is kept"
         )
     if near > counts["files"] / 3:
         how = "grouped like all others (--near-duplicates drop leaves them out)"
@@ -200,7 +210,7 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings) -> Non
         raise ValueError(f"{folder} lies in {out}: choose a new folder for the results")
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file: choose a new folder for the results")
-    ours = (STORE, *RESULTS)
+    ours = (STORE, *RESULTS, ANSWERS)
     if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in ours):
         raise FileExistsError(f"{out} holds files that no earlier run made: choose a new folder")
     if settings.arrange and (out / "sorted").is_symlink():
@@ -217,6 +227,43 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings) -> Non
         raise ValueError(f"no clusterer is called {name!r}; there are {', '.join(CLUSTERERS)}")
 
 
+def _read(
+    store: Store,
+    folder: Path,
+    out: Path,
+    names: list[str],
+    network: Any,
+    corrections: str | Path | None,
+    progress: bool,
+) -> list[dict]:
+    """Read what is new in the folder, and what a person said since."""
+    before, empty = out / "groups.csv", store.placed().empty
+    earlier = read_table(before) if before.is_file() else None
+
+    def correct() -> None:
+        digests = store.digests()
+        now = {digests[file]: file for file in earlier["file"] if file in digests}
+        renamed = {file: now[digest] for file, digest in digests.items() if digest in now}
+        store.correct(read_corrections(corrections, earlier, renamed))
+
+    if corrections is not None and not empty:
+        correct()  # before a file can change that was looked at
+    rows = read_new(store, folder, names, network, progress)
+    if empty and earlier is not None:  # the store was deleted
+        store.restore(earlier, read_answers(out / ANSWERS))
+        if corrections is not None:
+            correct()
+    return rows
+
+
+def _write_answers(out: Path, store: Store, files: pd.Series) -> int:
+    """Write what people said; return of how many images that are no longer there."""
+    placed, digests = store.placed(), store.digests()
+    if (said := placed[placed["said"] != ""]).size:
+        write_answers(placed, out / ANSWERS)
+    return int((~said.index.isin([digests.get(file) for file in files])).sum())
+
+
 def _state(settings: Settings, known: Any, names: list[str], rows: list[dict]) -> str:
     """Hash what a result hangs on; where it is the same again, nothing is to be done."""
     hangs_on = (tfl_helpers.__version__, settings.backbone, settings.clusterer, settings.seed)
@@ -230,6 +277,10 @@ def _is_up_to_date(out: Path, store: Store, settings: Settings, state: str) -> b
     asked_anew = settings.groups not in (None, store.fact("groups")) or settings.arrange
     whole = all((out / name).is_file() for name in RESULTS)
     return whole and not asked_anew and state == store.fact("state")
+
+
+def _pixels(folder: Path, names: list[str], store: Store, i: int) -> np.ndarray:
+    return read_image(folder / names[i], None, store.fact("range"))
 
 
 def _next(steps: Any, what: str) -> None:
@@ -256,11 +307,10 @@ def _results(
     place = pd.Index(used, dtype=object).get_indexer(goes_by)  # -1 takes what is appended below
     group = np.append(np.array(found.names, object)[found.labels], "")[place]
     unsure = np.append(found.unsure, False)[place]
-    said, earlier = store.corrections(), store.earlier()
-    corrected = [said.get(file, "") for file in looked["file"]]
-    for row, file in enumerate(looked["file"]):
-        if file in said and place[row] >= 0:
-            group[row], unsure[row] = earlier[file], False
+    placed = store.placed().reindex(looked["file"].map(store.digests()))
+    corrected = placed["said"].fillna("").to_numpy()
+    said = (corrected != "") & (place >= 0)
+    group[said], unsure[said] = placed["group"].to_numpy()[said], False
     twice = {cleaning.PROBLEMS["duplicate"], cleaning.PROBLEMS["near-duplicate"], ""}
     details = looked["detail"].str.split("; ")
     columns = {

@@ -12,16 +12,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tfl_helpers.sorting.table import CORRECTED
+
 STORE = "work.sqlite"
 TABLES = (
     "files (name BLOB PRIMARY KEY, size INTEGER, changed INTEGER, about TEXT,"
     " digest BLOB, hash BLOB, small BLOB, picture BLOB)",
     "features (name BLOB, backbone TEXT, z BLOB, PRIMARY KEY (name, backbone))",
-    "sorted (name BLOB PRIMARY KEY, grouped TEXT, corrected TEXT DEFAULT '')",
+    "placed (digest BLOB PRIMARY KEY, name BLOB, grouped TEXT, corrected TEXT DEFAULT '')",
     "arranged (place BLOB PRIMARY KEY, mark TEXT)",
     "facts (key TEXT PRIMARY KEY, value TEXT)",
 )
-ABOUT = ("codes", "notes", "link", "bytes", "mode", "width", "height")  # of a file, as text
+# Versions before 0.6 knew images by their names.
+OLDER = (
+    "INSERT OR IGNORE INTO placed SELECT digest, name, grouped, corrected FROM sorted"
+    " JOIN files USING (name) WHERE digest IS NOT NULL ORDER BY corrected = ''",
+    "DROP TABLE sorted",
+)
+SAID = "confirmed", "moved"  # marks of what a person said of one image
+ABOUT = (
+    "codes",
+    "notes",
+    "link",
+    "bytes",
+    "mode",
+    "width",
+    "height",
+    "values",
+)  # of a file, as text
 
 
 @dataclass(eq=False)
@@ -55,6 +73,9 @@ class Store:
                     base.execute("BEGIN EXCLUSIVE")
                     for table in TABLES:
                         base.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+                    if base.execute("SELECT 1 FROM sqlite_master WHERE name = 'sorted'").fetchone():
+                        for change in OLDER:
+                            base.execute(change)
                 for part in out.glob("*.part*"):
                     part.unlink()
                 yield cls(base)
@@ -64,13 +85,19 @@ class Store:
                 why = "another run is using it: wait for its end, or choose another folder"
             elif "not a database" in why:
                 why = f"{STORE} is damaged: delete it, and all is computed anew"
+            elif "unable to open" in why or "readonly" in why:
+                why = "it cannot be written: choose another folder, or change its permissions"
             raise OSError(f"{out}: {why}") from error
 
     def known(self, backbone: str) -> dict[str, tuple[int, int]]:
-        """Size and time of change of the files of which nothing is left to be computed."""
+        """Size and time of change of the files of which nothing is left to be computed.
+
+        What could not be used is looked at again: another version or option may read it.
+        """
         query = (
-            "SELECT name, size, changed FROM files WHERE size >= 0 AND (picture IS NULL OR"
-            " name IN (SELECT name FROM features WHERE backbone = ?))"
+            "SELECT name, size, changed FROM files WHERE picture IS NOT NULL"
+            " AND name IN (SELECT name FROM features WHERE backbone = ?)"
+            """ AND (about NOT LIKE '%"16-bit"%' OR about LIKE '%"values"%')"""
         )
         found = self._base.execute(query, (backbone,))
         return {os.fsdecode(name): tuple(stat) for name, *stat in found}
@@ -129,43 +156,74 @@ class Store:
         return None if found is None else json.loads(found[0])
 
     def keep(self, table: pd.DataFrame | None = None, **facts: Any) -> None:
-        """Remember the group of each image in a table, and facts, for the next run."""
+        """Remember facts, and the groups that a table's images were found in, for the next run."""
         place = (
-            "INSERT INTO sorted (name, grouped) VALUES (?, ?)"
-            " ON CONFLICT (name) DO UPDATE SET grouped = excluded.grouped"
+            "INSERT INTO placed (digest, name, grouped) VALUES (?, ?, ?) ON CONFLICT (digest)"
+            " DO UPDATE SET name = excluded.name, grouped = excluded.grouped WHERE corrected = ''"
         )
         with self._base as base:
             if table is not None:
-                files = map(os.fsencode, table["file"])
-                base.executemany(place, zip(files, table["group"], strict=True))
+                digests = self.digests()
+                values = [
+                    (bytes.fromhex(digests[file]), os.fsencode(file), group)
+                    for file, group in zip(table["file"], table["group"], strict=True)
+                ]
+                base.executemany(place, values)
             values = [(key, json.dumps(value)) for key, value in facts.items()]
             base.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", values)
 
     def correct(self, table: pd.DataFrame) -> None:
-        """Take over the groups of a corrected table; what a person said of an image stays."""
-        table = table[table["group"] != ""]
-        marks = table["corrected"].where(table["corrected"].isin(("moved", "confirmed")), "")
-        values = zip(map(os.fsencode, table["file"]), table["group"], marks, strict=True)
-        with self._base as base:
-            base.executemany("INSERT OR REPLACE INTO sorted VALUES (?, ?, ?)", values)
-        # New names alone leave the groups as they are: they are found again and keep their names.
-        if self.corrections() or table["group"].nunique() != self.fact("groups"):
-            self.keep(corrected=True)
+        """Take over what a person said in a corrected table, of images and of whole groups.
 
-    def restore(self, table: pd.DataFrame) -> None:
-        """Take over an earlier result and what a person said of it, where the store was deleted."""
+        It holds for the images, whatever their names will be. Where a person said nothing, an image
+        stays in the group that it was found in: a guess never becomes a label.
+        """
+        old, digests = self.placed(), self.digests()
+        news = table[(table["group"] != "") & table["file"].isin(digests.keys())]
+        news = news.assign(digest=news["file"].map(digests))
+        moved = news[news["corrected"] == "moved"].drop_duplicates(["digest", "group"])
+        if (twice := moved[moved.duplicated("digest", keep=False)].sort_values("digest")).size:
+            first, second = twice["file"][:2]
+            raise ValueError(f"{first} and {second} are copies, but moved to different groups")
+        # Of copies the one counts of which most was said
+        news = news.sort_values("corrected", key=lambda marks: marks.map(CORRECTED.index))
+        news = news.drop_duplicates("digest", keep="last").set_index("digest")
+        names = news["group"].groupby(old["group"].reindex(news.index)).agg(lambda g: g.mode()[0])
+        gone = ~old["group"].isin(news["group"])
+        old.loc[gone, "group"] = old["group"].map(names).fillna(old["group"])
+        news = news[(news["corrected"] != "") | ~news.index.isin(old.index)]
+        said = old["said"].reindex(news.index).fillna("")
+        news = news.assign(said=news["corrected"].where(news["corrected"].isin(SAID), said))
+        self._place(news[["file", "group", "said"]].combine_first(old))
+        # New names alone leave the groups as they are: they are found again and keep their names.
+        if (news["said"] != "").any() or table["group"].nunique() != self.fact("groups"):
+            self.keep(corrected=True)
+        self.keep(state=None)  # the result is not up to date
+
+    def restore(self, table: pd.DataFrame, answers: pd.DataFrame | None) -> None:
+        """Take over an earlier result and what people said, where the store was deleted."""
         self.keep(groups=int(table["group"][table["group"] != ""].nunique()))
         self.correct(table)
+        if answers is not None and len(answers):
+            self._place(answers.set_index("digest"))
+            self.keep(corrected=True)
 
-    def earlier(self) -> dict[str, str]:
-        """Group of each image in the earlier run, or as corrected since."""
-        found = self._base.execute("SELECT name, grouped FROM sorted")
-        return {os.fsdecode(name): group for name, group in found}
+    def placed(self) -> pd.DataFrame:
+        """Give what is known of each image, by the SHA-256 digest of its bytes.
 
-    def corrections(self) -> dict[str, str]:
-        """Give what a person said: file to "moved" or "confirmed"."""
-        found = self._base.execute("SELECT name, corrected FROM sorted WHERE corrected != ''")
-        return {os.fsdecode(name): mark for name, mark in found}
+        Columns: `file`, its name then; `group`, where a person said that it belongs, or else where
+        it was found; `said`, "moved", "confirmed" or "".
+        """
+        rows = self._base.execute("SELECT digest, name, grouped, corrected FROM placed").fetchall()
+        values = [(digest.hex(), os.fsdecode(name), *rest) for digest, name, *rest in rows]
+        columns = ["digest", "file", "group", "said"]
+        return pd.DataFrame(values, columns=columns, dtype=object).set_index("digest")
+
+    def _place(self, placed: pd.DataFrame) -> None:
+        rows = placed[["file", "group", "said"]].itertuples()
+        values = [(bytes.fromhex(d), os.fsencode(file), *rest) for d, file, *rest in rows]
+        with self._base as base:
+            base.executemany("INSERT OR REPLACE INTO placed VALUES (?, ?, ?, ?)", values)
 
     def digests(self) -> dict[str, str]:
         """Give the SHA-256 digest, in hex digits, of each file that could be read."""
