@@ -42,6 +42,20 @@ def digit_features(digits, letters) -> tuple[np.ndarray, np.ndarray]:
     return tuple(features.extract(letters, part, cache=False, progress=False) for part in digits)
 
 
+@pytest.fixture(scope="session")
+def digit_files(tmp_path_factory):
+    """400 digits as files, and their answers (sealed)."""
+    from PIL import Image
+
+    from tfl_helpers import datasets
+
+    folder = tmp_path_factory.mktemp("digits")
+    train, _ = datasets.load("digits", limit=400)
+    for number, pixels in enumerate(train.images):
+        Image.fromarray(pixels[..., 0]).save(folder / f"{number:04d}.png")
+    return folder, train.answers
+
+
 def _place(variable: str, beside: Path) -> Path:
     path = Path(os.environ.get(variable, beside))
     if not path.is_dir():

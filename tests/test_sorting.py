@@ -37,16 +37,6 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs files as Linux
 
 
 @pytest.fixture(scope="session")
-def digit_files(tmp_path_factory):
-    """400 digits as files, and their answers (sealed)."""
-    folder = tmp_path_factory.mktemp("digits")
-    train, _ = datasets.load("digits", limit=400)
-    for number, pixels in enumerate(train.images):
-        Image.fromarray(pixels[..., 0]).save(folder / f"{number:04d}.png")
-    return folder, train.answers
-
-
-@pytest.fixture(scope="session")
 def sorted_digits(digit_files, tmp_path_factory):
     out = tmp_path_factory.mktemp("result")
     return out, sort(digit_files[0], out, groups=10)

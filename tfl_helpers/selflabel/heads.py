@@ -26,7 +26,8 @@ def classifier(
 ) -> keras.Model:
     """Put a head behind a backbone that learns probabilities p (n, k) from its features z (n, d).
 
-    Takes RGB images, 0..255, of any size, and shrinks them as `datasets.read_image` does.
+    Takes RGB images, 0..255, of any size, and shrinks them as `datasets.read_image` does. Images
+    that were scaled before get no probabilities but NaN: a saved model cannot raise an error.
     """
     head = linear_head(z, p, seed=seed)
     image = keras.Input((None, None, 3), name="image")
@@ -36,7 +37,18 @@ def classifier(
         grey.build((None, None, None, 3))
         grey.set_weights([np.reshape(GREY, (1, 1, 3, 1))])
         x = grey(x)
-    return keras.Model(image, head(backbone(x, training=False)), name="sorted")
+    p = head(backbone(x, training=False)) * _one_if_raw(image)
+    return keras.Model(image, p, name="sorted")
+
+
+def _one_if_raw(image: keras.KerasTensor) -> keras.KerasTensor:
+    """Give 1 for each image whose values are 0..255 (b, 1), NaN for others."""
+    ops = keras.ops
+    low, high = ops.min(image, axis=(1, 2, 3)), ops.max(image, axis=(1, 2, 3))
+    black, bright = ops.equal(high, 0), ops.logical_and(high > 1, high <= 255)
+    raw = ops.logical_and(low >= 0, ops.logical_or(black, bright))
+    raw = ops.expand_dims(ops.cast(raw, "float32"), 1)
+    return raw / raw
 
 
 def linear_head(

@@ -8,7 +8,8 @@ stopped run goes on where it was and a later one looks at new files only::
                                        '--- your corrections --'
 
 `pipeline` has the recipe; `reading` reads files, and `store` remembers what was learned of them;
-`grouping` and `corrections` are the next steps; `table`, `gallery` and `arrange` what it writes.
+`grouping` and `corrections` are the next steps; `table`, `gallery`, `arrange` and `summary` what it
+writes.
 """
 
 from tfl_helpers.sorting.corrections import (
@@ -18,6 +19,7 @@ from tfl_helpers.sorting.corrections import (
 )
 from tfl_helpers.sorting.gallery import thumbnail, write_gallery
 from tfl_helpers.sorting.grouping import CLUSTERERS, cluster
-from tfl_helpers.sorting.pipeline import RESULTS, sort_folder, summary_text
+from tfl_helpers.sorting.pipeline import RESULTS, sort_folder
 from tfl_helpers.sorting.store import STORE, Store
+from tfl_helpers.sorting.summary import summary_text
 from tfl_helpers.sorting.table import COLUMNS, CORRECTED, read_table, write_table

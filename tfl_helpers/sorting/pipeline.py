@@ -1,13 +1,11 @@
 """From a folder of images that nobody labelled to groups, in the order of the recipe."""
 
-import datetime
 import hashlib
-import importlib.metadata
 import json
-import platform
+import re
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,11 +29,11 @@ from tfl_helpers.sorting.gallery import lay_out, write_gallery
 from tfl_helpers.sorting.grouping import CLUSTERERS, Groups, Settings, find_groups
 from tfl_helpers.sorting.reading import read_new
 from tfl_helpers.sorting.store import STORE, Store
+from tfl_helpers.sorting.summary import summarise
 from tfl_helpers.sorting.table import read_table, write_table
 
 RESULTS = ("groups.csv", "gallery.html", "model.keras", "summary.json")
 ANSWERS = "answers.csv"  # there if a person said something
-LIBRARIES = ("tensorflow", "keras", "scikit-learn", "umap-learn", "numpy", "pillow")
 
 
 def sort_folder(
@@ -143,7 +141,7 @@ def sort_folder(
                 _write_model(out, network, found, seed)
         alone = fill_folders(folder, out, table, arrange, store, progress) if arrange else []
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
-        summary = _summary(folder, settings, looked, table, found, seconds)
+        summary = summarise(folder, settings, looked, table, found, seconds)
         summary |= {"left_alone": alone, "passed_over": passed, "too_few": found.guessed == 0}
         summary["counts"]["corrected, not here"] = _write_answers(out, store, table["file"])
         with write_whole(out / "summary.json") as part:
@@ -157,50 +155,6 @@ def sort_folder(
     return summary
 
 
-def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
-    """Say in a few lines what `sort_folder` did, from what it returned and its results' folder."""
-    counts, guess, estimate = (summary[key] for key in ("counts", "suggestion", "estimate"))
-    near, kept = counts.get("near-duplicates", 0), summary["settings"].get("near_duplicates")
-    lines = [
-        f"{counts['files']:,} files: {counts['sorted']:,} sorted into {len(summary['groups'])} "
-        f"groups, {counts['unsure']:,} of them unsure; {counts['duplicates']:,} duplicates, "
-        f"{near:,} near-duplicates; {counts['left out']:,} could not be used",
-        "groups: " + ", ".join(f"{name} ({n:,})" for name, n in summary["groups"].items()),
-    ]
-    if guess and guess["high"] > guess["low"]:
-        lines.append(
-            f"number of groups: {guess['k']} is the best guess, {guess['low']} to {guess['high']} "
-            "are plausible (--groups K)"
-        )
-    if summary.get("too_few"):
-        lines.append("too few images to guess a number of groups: say it (--groups K), or add some")
-    if estimate and estimate["examples"]:
-        lines.append(
-            f"your examples: {estimate['right']} of {estimate['examples']} are in a group that the "
-            f"others name alike; the true share lies between {estimate['low']:.0%} and "
-            f"{estimate['high']:.0%}, if they were picked at random"
-        )
-    if gone := counts.get("corrected, not here"):
-        lines.append(
-            f"{gone:,} images that you corrected are not in the folder; what you said is kept"
-        )
-    if near > counts["files"] / 3:
-        how = "grouped like all others (--near-duplicates drop leaves them out)"
-        how = how if kept == "keep" else "left out (--near-duplicates keep groups them)"
-        lines.append(f"more than a third of the files look nearly like another; they are {how}")
-    if passed := summary.get("passed_over"):
-        lines.append(
-            f"passed over: {len(passed):,} hidden or a system's own, such as {passed[0]} "
-            "(--all-files takes them)"
-        )
-    if alone := summary.get("left_alone"):
-        lines.append(
-            f"left alone in sorted: {len(alone):,} files that you put there or changed, such as "
-            f"{alone[0]}"
-        )
-    return "\n".join([*lines, f"look at them: {Path(out) / 'gallery.html'}"])
-
-
 def _check(folder: Path, out: Path, names: list[str], settings: Settings) -> None:
     """Refuse what cannot work before anything is written."""
     inside, outside, k = folder.resolve(), out.resolve(), settings.groups
@@ -210,8 +164,7 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings) -> Non
         raise ValueError(f"{folder} lies in {out}: choose a new folder for the results")
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file: choose a new folder for the results")
-    ours = (STORE, *RESULTS, ANSWERS)
-    if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in ours):
+    if out.is_dir() and any(out.iterdir()) and not _is_result(out):
         raise FileExistsError(f"{out} holds files that no earlier run made: choose a new folder")
     if settings.arrange and (out / "sorted").is_symlink():
         raise FileExistsError(f"{out / 'sorted'} is a link: its files are not this run's to change")
@@ -225,6 +178,18 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings) -> Non
         raise ValueError(f"near_duplicates is 'keep' or 'drop', not {settings.near_duplicates!r}")
     if (name := settings.clusterer) not in CLUSTERERS:
         raise ValueError(f"no clusterer is called {name!r}; there are {', '.join(CLUSTERERS)}")
+
+
+def _is_result(out: Path) -> bool:
+    """Tell a folder of results by any one of its files."""
+    if (out / STORE).is_file():
+        return True
+    for name in ("groups.csv", ANSWERS, "summary.json"):
+        if (out / name).is_file():
+            with open(out / name, "rb") as file:
+                if re.match(rb'(\xef\xbb\xbf)?(file[,;\t]group|\{\s*"folder")', file.read(99)):
+                    return True
+    return False
 
 
 def _read(
@@ -249,7 +214,7 @@ def _read(
     if corrections is not None and not empty:
         correct()  # before a file can change that was looked at
     rows = read_new(store, folder, names, network, progress)
-    if empty and earlier is not None:  # the store was deleted
+    if empty:  # a first run, or the store was deleted
         store.restore(earlier, read_answers(out / ANSWERS))
         if corrections is not None:
             correct()
@@ -353,35 +318,3 @@ def _write_model(out: Path, backbone: Any, found: Groups, seed: int) -> None:
     some = np.random.default_rng(seed).permutation(len(found.z))[:MOST_FITTED]
     with write_whole(out / "model.keras") as part:
         selflabel.classifier(backbone, found.z[some], found.p[some], seed=seed).save(part)
-
-
-def _summary(
-    folder: Path,
-    settings: Settings,
-    looked: pd.DataFrame,
-    table: pd.DataFrame,
-    found: Groups,
-    seconds: dict[str, float],
-) -> dict[str, Any]:
-    problems = looked["problem"].str.split(", ").explode().value_counts()
-    sizes = table["group"].value_counts()
-    return {
-        "folder": str(folder.resolve()),
-        "finished": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "settings": asdict(settings),
-        "versions": {"tfl_helpers": tfl_helpers.__version__, "python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "counts": {
-            "files": len(table),
-            "sorted": int((table["group"] != "").sum()),
-            "unsure": int(table["unsure"].sum()),
-            "duplicates": int(problems.get("duplicate", 0)),
-            "near-duplicates": int(problems.get("near-duplicate", 0)),
-            "left out": int((table["group"] == "").sum()),
-        },
-        "groups": {name: int(sizes.get(name, 0)) for name in found.names},
-        "suggestion": found.suggestion,
-        "scores": found.scores,
-        "seconds": {name: round(value, 1) for name, value in seconds.items()},
-        "estimate": found.estimate,
-    }

@@ -200,11 +200,12 @@ class Store:
             self.keep(corrected=True)
         self.keep(state=None)  # the result is not up to date
 
-    def restore(self, table: pd.DataFrame, answers: pd.DataFrame | None) -> None:
-        """Take over an earlier result and what people said, where the store was deleted."""
-        self.keep(groups=int(table["group"][table["group"] != ""].nunique()))
-        self.correct(table)
-        if answers is not None and len(answers):
+    def restore(self, table: pd.DataFrame | None, answers: pd.DataFrame) -> None:
+        """Take over an earlier result and what people said, as far as there are such files."""
+        if table is not None:
+            self.keep(groups=int(table["group"][table["group"] != ""].nunique()))
+            self.correct(table)
+        if len(answers):
             self._place(answers.set_index("digest"))
             self.keep(corrected=True)
 

@@ -1,0 +1,93 @@
+"""What a run did: summary.json, and a few lines for people."""
+
+import datetime
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import tfl_helpers
+from tfl_helpers.sorting.grouping import Groups, Settings
+
+LIBRARIES = ("tensorflow", "keras", "scikit-learn", "umap-learn", "numpy", "pillow")
+
+
+def summarise(
+    folder: Path,
+    settings: Settings,
+    looked: pd.DataFrame,
+    table: pd.DataFrame,
+    found: Groups,
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """Sum up a run, as summary.json has it."""
+    problems = looked["problem"].str.split(", ").explode().value_counts()
+    sizes = table["group"].value_counts()
+    return {
+        "folder": str(folder.resolve()),
+        "finished": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "settings": asdict(settings),
+        "versions": {"tfl_helpers": tfl_helpers.__version__, "python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "counts": {
+            "files": len(table),
+            "sorted": int((table["group"] != "").sum()),
+            "unsure": int(table["unsure"].sum()),
+            "duplicates": int(problems.get("duplicate", 0)),
+            "near-duplicates": int(problems.get("near-duplicate", 0)),
+            "left out": int((table["group"] == "").sum()),
+        },
+        "groups": {name: int(sizes.get(name, 0)) for name in found.names},
+        "suggestion": found.suggestion,
+        "scores": found.scores,
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "estimate": found.estimate,
+    }
+
+
+def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
+    """Say in a few lines what `sort_folder` did, from what it returned and its results' folder."""
+    counts, guess, estimate = (summary[key] for key in ("counts", "suggestion", "estimate"))
+    near, kept = counts.get("near-duplicates", 0), summary["settings"].get("near_duplicates")
+    lines = [
+        f"{counts['files']:,} files: {counts['sorted']:,} sorted into {len(summary['groups'])} "
+        f"groups, {counts['unsure']:,} of them unsure; {counts['duplicates']:,} duplicates, "
+        f"{near:,} near-duplicates; {counts['left out']:,} could not be used",
+        "groups: " + ", ".join(f"{name} ({n:,})" for name, n in summary["groups"].items()),
+    ]
+    if guess and guess["high"] > guess["low"]:
+        lines.append(
+            f"number of groups: {guess['k']} is the best guess, {guess['low']} to {guess['high']} "
+            "are plausible (--groups K)"
+        )
+    if summary.get("too_few"):
+        lines.append("too few images to guess a number of groups: say it (--groups K), or add some")
+    if estimate and estimate["examples"]:
+        lines.append(
+            f"your examples: {estimate['right']} of {estimate['examples']} are in a group that the "
+            f"others name alike; the true share lies between {estimate['low']:.0%} and "
+            f"{estimate['high']:.0%}, if they were picked at random"
+        )
+    if gone := counts.get("corrected, not here"):
+        lines.append(
+            f"{gone:,} images that you corrected are not in the folder; what you said is kept"
+        )
+    if near > counts["files"] / 3:
+        how = "grouped like all others (--near-duplicates drop leaves them out)"
+        how = how if kept == "keep" else "left out (--near-duplicates keep groups them)"
+        lines.append(f"more than a third of the files look nearly like another; they are {how}")
+    if passed := summary.get("passed_over"):
+        lines.append(
+            f"passed over: {len(passed):,} hidden or a system's own, such as {passed[0]} "
+            "(--all-files takes them)"
+        )
+    if alone := summary.get("left_alone"):
+        lines.append(
+            f"left alone in sorted: {len(alone):,} files that you put there or changed, such as "
+            f"{alone[0]}"
+        )
+    return "\n".join([*lines, f"look at them: {Path(out) / 'gallery.html'}"])
