@@ -186,10 +186,9 @@ def test_what_may_not_be_read_is_reported(tmp_path, parts):
 def test_a_huge_image_is_never_decoded(tmp_path, parts, monkeypatch, recwarn):
     parts[0].save(tmp_path / "a.png")  # 40,000 pixels
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda *args: pytest.fail("decoded"))
-    for limit in (30_000, 10_000):  # Pillow warns at the first and refuses at the second
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        report = cleaning.inspect(tmp_path)
-        assert problems(report) == {"a.png": "huge"} and not report["keep"].any()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    report = cleaning.inspect(tmp_path)
+    assert problems(report) == {"a.png": "huge"} and not report["keep"].any()
     assert not recwarn.list
     monkeypatch.undo()
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
@@ -316,9 +315,9 @@ def test_nothing_to_inspect(tmp_path):
 def test_what_is_no_set_of_images_is_refused(tmp_path):
     with pytest.raises(NotADirectoryError, match="check the path"):
         cleaning.inspect(tmp_path / "none")
-    with pytest.raises(TypeError, match="not list"):
-        cleaning.inspect([1, 2])
-    for array in (np.zeros((2, 8, 8)), np.zeros((2, 8, 8), "uint8")):
+    with pytest.raises(TypeError, match="not int"):
+        cleaning.inspect(5)
+    for array in (np.zeros((2, 8, 8)), np.zeros((2, 8, 8), "uint8"), [1, 2]):
         with pytest.raises(ValueError, match="uint8"):
             cleaning.inspect(array)
     for distance in (-1, 32):

@@ -87,7 +87,7 @@ def test_home_is_understood(tmp_path, monkeypatch):
 
 def test_bad_folders_say_what_is_wrong(tmp_path):
     photos(tmp_path / "one", ["1.png"])
-    with pytest.raises(ValueError, match=r"holds 1 images \(\.bmp"):
+    with pytest.raises(ValueError, match=r"holds 1 images \(\.avif"):
         datasets.load(f"folder:{tmp_path / 'one'}")
     with pytest.raises(NotADirectoryError, match="check the path"):
         datasets.load(f"folder:{tmp_path / 'none'}")
@@ -187,7 +187,7 @@ def test_broken_files_are_named(tmp_path, suffix):
 def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
     path = photos(tmp_path, ["x.png"]) / "x.png"
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
-    with pytest.raises(ImageReadError, match="decompression bomb"):
+    with pytest.raises(ImageReadError, match="megapixels"):
         datasets.read_image(path)
 
 

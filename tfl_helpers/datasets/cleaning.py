@@ -121,7 +121,6 @@ def inspect(
     if not 0 <= near_duplicate_distance <= 31:
         raise ValueError(f"near_duplicate_distance is 0 to 31 bits, not {near_duplicate_distance}")
     names, inspect_one, read = _source(images)
-    Image.init()  # before the threads start: which kinds of image Pillow knows
     workers = min(os.cpu_count() or 1, 8)  # more would hold more large images at once
     about = {"desc": "looking", "total": len(names), "leave": False, "delay": 1}
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
@@ -249,12 +248,14 @@ def _inspect_file(path: Path, row: dict[str, Any], value_range: tuple | None) ->
         row["codes"], row["notes"] = ["huge"], [str(error)]
         return  # never decoded
     thumbnail = read_image(path, (32, 32), value_range)  # a large JPEG is decoded at reduced size
-    if "values" in row:
-        low, high = value_range or find_range([row["values"]])
-        row["notes"].append(f"{low:,.0f} becomes black, {high:,.0f} white")
     with open(path, "rb") as file:
         row["digest"] = hashlib.file_digest(file, "sha256").digest()
     _inspect_pixels(Image.fromarray(thumbnail), row)
+    if "values" in row:
+        low, high = value_range or find_range([row["values"]])
+        row["notes"].append(f"{low:,.0f} becomes black, {high:,.0f} white")
+        if "blank" in row["codes"] and value_range and not _is_plain(read_image(path, (32, 32))):
+            row["codes"].remove("blank")  # dark beside others, but a picture
     if path.suffix.lower() not in SUFFIXES:
         suffixes = " ".join(sorted(SUFFIXES))
         row["notes"].append(f"passed over by load: its name ends in none of {suffixes}")
@@ -278,12 +279,14 @@ def _inspect_header(image: Image.Image, row: dict[str, Any]) -> None:
 
 def _inspect_pixels(thumbnail: Image.Image, row: dict[str, Any]) -> None:
     """Note what images are compared by, from 32 x 32 pixels of one."""
-    extrema = thumbnail.getextrema()
-    # Of 255 levels; in the dark less is a picture
-    if all(high - low <= np.clip(high / 10, 1, 4) for low, high in extrema):
+    if _is_plain(np.asarray(thumbnail)):
         row["codes"].append("blank")
     row["hash"] = imagehash.phash(thumbnail).hash.ravel()
     row["thumbnail"] = np.asarray(thumbnail.reduce(2)).reshape(256, 3).T.copy()
+
+
+def _is_plain(thumbnail: np.ndarray) -> bool:
+    return bool((np.ptp(thumbnail, axis=(0, 1)) <= 4).all())  # of 255 levels
 
 
 def _source(images: Any) -> tuple[list[str], Callable, Callable | None]:
@@ -297,6 +300,6 @@ def _source(images: Any) -> tuple[list[str], Callable, Callable | None]:
         whole = images.value_range
         paths = [images.root / file for file in images.files]
         return names or images.files, lambda i: inspect_file(paths[i], whole), images.read
-    images = as_images(images)
+    images = images if np.size(images) == 0 else as_images(images)
     check_images(images)
     return names or [str(i) for i in range(len(images))], lambda i: _inspect_array(images[i]), None

@@ -152,7 +152,8 @@ def find_range(values: Iterable[tuple[float, float]]) -> tuple[float, float] | N
 
 @functools.cache
 def _register() -> None:
-    """Let Pillow know what the extra `photos` reads."""
+    """Let Pillow know all that it reads, and what the extra `photos` does."""
+    Image.init()
     if importlib.util.find_spec("pillow_heif"):
         import pillow_heif
 
@@ -197,7 +198,7 @@ def orientation(image: Image.Image) -> int:
 def _to_rgb(image: Image.Image, value_range: tuple | None, side: int | None) -> Image.Image:
     """Make an image RGB; a large one strip by strip, so small that no side falls below `side`."""
     factor = max(min(image.size) // side, 1) if side else 1
-    height = 64 * factor if side else image.height
+    height = 8 * factor if side else image.height
     tops = range(0, image.height, height)
     strips = [(0, top, image.width, min(top + height, image.height)) for top in tops]
     if is_deep(image):
@@ -237,6 +238,7 @@ def _without_end(path: str | Path) -> io.BytesIO | None:
     data, end = Path(path).read_bytes(), b"\xff\xd9"
     if not data.startswith(b"\xff\xd8\xff") or data.endswith(end):
         return None
+    data = data.rstrip(b"\xff")  # half a mark
     # Where parts of the picture are missing, what comes after is taken for them.
     pictures = [
         Image.open(io.BytesIO(data + more + end)).tobytes() for more in (b"", b"\x5a\xc3\x17" * 99)

@@ -187,6 +187,11 @@ def as_images(images: Any, what: str = "images") -> FolderImages | np.ndarray:
         images = images.images
     elif isinstance(images, str | Path):
         images = FolderImages(images)
+    elif not isinstance(images, FolderImages | list | tuple) and not hasattr(images, "__array__"):
+        raise TypeError(
+            f"{what}: give a set of images, a folder, an array or a list of arrays, not "
+            f"{type(images).__name__}"
+        )
     if not len(images):
         raise ValueError(f"{what}: there are none")
     if isinstance(images, FolderImages):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from tfl_helpers.datasets import ImageReadError, cleaning, progress_bar, read_image
 from tfl_helpers.datasets.decode import find_range
@@ -33,7 +32,6 @@ def read_new(
     size = backbones.input_size(backbone)
     at_once = max(min(BLOCK, int(BLOCK_BYTES / (3 * size[0] * size[1]))), 1)
     compute = features.extractor(backbone, BATCH)
-    Image.init()  # before the threads start: which kinds of image Pillow knows
     with (
         progress_bar(progress, total=len(todo), desc="reading", unit="file") as bar,
         ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool,
