@@ -160,7 +160,9 @@ def test_answers_in_folder_names_change_nothing(digit_files, sorted_digits, tmp_
 def test_a_second_run_reads_nothing_and_repeats_the_result(sorted_digits, digit_files, monkeypatch):
     out, summary = sorted_digits
     before = {name: (out / name).stat().st_mtime_ns for name in sorting.RESULTS}
-    monkeypatch.setattr(cleaning, "inspect_file", lambda path: pytest.fail(f"{path} is read again"))
+    monkeypatch.setattr(
+        cleaning, "inspect_file", lambda path, *_: pytest.fail(f"{path} is read again")
+    )
     assert sort(digit_files[0], out) == summary
     assert {name: (out / name).stat().st_mtime_ns for name in sorting.RESULTS} == before
 
@@ -177,7 +179,7 @@ def test_a_run_with_new_files_reads_these_alone_and_keeps_names(
     (folder / "0001.png").unlink()
     before, inspect = table_of(out), cleaning.inspect_file
     monkeypatch.setattr(
-        cleaning, "inspect_file", lambda path: read.append(Path(path)) or inspect(path)
+        cleaning, "inspect_file", lambda path, *how: read.append(Path(path)) or inspect(path, *how)
     )
     sort(folder, out)
     after = table_of(out)
@@ -621,7 +623,7 @@ def test_a_folder_that_changes_meanwhile(digit_files, tmp_path, monkeypatch):
         shutil.copy(digit_files[0] / f"{number:04d}.png", folder)
     look = cleaning.inspect_file
 
-    def meanwhile(path):
+    def meanwhile(path, *how):
         if path.name == "0004.png":
             path.unlink()  # before it is looked at
         row = look(path)

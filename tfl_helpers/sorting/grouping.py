@@ -96,7 +96,7 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
             )
         names, p = propagate_corrections(z, before["group"].where(known, None), said, seed=seed)
         unsure = p.max(1) < SURE
-        p, far, names = with_new_group(p, far_from(z, known), names)
+        p, far, names = with_new_group(p, far_from(z, known), (~known).sum(), names)
         return Groups(z, p, unsure | far, names, suggestion, is_new=False)
     other = known.any() and known.mean() < MOSTLY  # another folder, or one that has grown much
     grown = guessed is not None and (len(z) >= GROWN * guessed or other)
@@ -124,24 +124,30 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
 
 
 def far_from(z: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Say which rows of z (n, d) are farther from all `known` ones than these from one another.
+    """Say which rows of z (n, d) are farther from the `known` ones than these from one another.
 
-    As in `NeighbourClustering`: the mean distance from the nearest 15 is above 99 % of theirs.
+    That is: their mean distance from the nearest five, seen from the mean, is above 99 % of theirs.
+    The leading components would not do: in what is new may be what the known ones lack.
     """
-    from tfl_helpers.clustering import NeighbourClustering
+    from sklearn.neighbors import NearestNeighbors
+    from sklearn.preprocessing import normalize
 
     far = np.zeros(len(z), bool)
-    if not known.all():
-        model = NeighbourClustering(1, random_state=0).fit(z[known][:MOST_FITTED])
-        far[~known] = model.unsure(z[~known])
+    if known.all():
+        return far
+    centre, some = z[known].mean(axis=0), np.flatnonzero(known)[:MOST_FITTED]
+    search = NearestNeighbors(n_neighbors=min(5, len(some) - 1)).fit(normalize(z[some] - centre))
+    usual = np.quantile(search.kneighbors()[0].mean(axis=1), 0.99)
+    for rows in np.array_split(np.flatnonzero(~known), -(-(~known).sum() // AT_ONCE)):
+        far[rows] = search.kneighbors(normalize(z[rows] - centre))[0].mean(axis=1) > usual
     return far
 
 
 def with_new_group(
-    p: np.ndarray, far: np.ndarray, names: list[str]
+    p: np.ndarray, far: np.ndarray, new: int, names: list[str]
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Offer a group of their own to images that are far from all groups, if they are several."""
-    if far.sum() < SEVERAL:
+    """Offer a group of their own to images far from all groups, if they are several of the new."""
+    if far.sum() < max(SEVERAL, 0.03 * new):  # one in a hundred is far by chance
         return p, far, names
     p = np.column_stack([np.where(far[:, None], 0.49 * p, p), np.where(far, 0.51, 0)])
     return p, far, [*names, next(name for name in numbered("new") if name not in names)]

@@ -14,7 +14,15 @@ import numpy as np
 import pandas as pd
 
 import tfl_helpers
-from tfl_helpers.datasets import cleaning, describe, progress_bar, read_image, walk, write_whole
+from tfl_helpers.datasets import (
+    cleaning,
+    describe,
+    file_hash,
+    progress_bar,
+    read_image,
+    walk,
+    write_whole,
+)
 from tfl_helpers.datasets.decode import at_most
 from tfl_helpers.sorting.arrange import fill_folders
 from tfl_helpers.sorting.corrections import (
@@ -206,10 +214,14 @@ def _read(
     earlier = read_table(before) if before.is_file() else None
 
     def correct() -> None:
+        applied, this = store.fact("applied") or [], file_hash(Path(corrections), "")
+        if this in applied:  # no news: what has followed since is not said to be wrong
+            return
         digests = store.digests()
         now = {digests[file]: file for file in earlier["file"] if file in digests}
         renamed = {file: now[digest] for file, digest in digests.items() if digest in now}
         store.correct(read_corrections(corrections, earlier, renamed))
+        store.keep(applied=[*applied, this])
 
     if corrections is not None and not empty:
         correct()  # before a file can change that was looked at

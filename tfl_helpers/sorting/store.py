@@ -192,11 +192,13 @@ class Store:
         gone = ~old["group"].isin(news["group"])
         old.loc[gone, "group"] = old["group"].map(names).fillna(old["group"])
         news = news[(news["corrected"] != "") | ~news.index.isin(old.index)]
-        said = old["said"].reindex(news.index).fillna("")
+        said = old["said"].reindex(news.index).fillna("")  # who names what is new confirms it
+        said[(news["corrected"] == "renamed") & ~news.index.isin(old.index)] = "confirmed"
         news = news.assign(said=news["corrected"].where(news["corrected"].isin(SAID), said))
         self._place(news[["file", "group", "said"]].combine_first(old))
         # New names alone leave the groups as they are: they are found again and keep their names.
-        if (news["said"] != "").any() or table["group"].nunique() != self.fact("groups"):
+        groups = set(table["group"]) - {""}
+        if (news["said"] != "").any() or len(groups) != self.fact("groups"):
             self.keep(corrected=True)
         self.keep(state=None)  # the result is not up to date
 
