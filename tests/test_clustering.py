@@ -75,12 +75,12 @@ def test_a_seed_fixes_everything():
     ("settings", "z", "said"),
     [
         ({"n_clusters": 5}, np.eye(4), r"n_samples=4 should be >= n_clusters=5"),
-        ({"n_clusters": 0}, np.eye(4), "n_clusters=0"),
+        ({"n_clusters": 0}, np.eye(4), "n_clusters == 0"),
         ({"n_clusters": 2, "balance": "equal"}, np.eye(4), "balance='equal'"),
         ({"n_clusters": 2}, np.array([[1, np.nan], [0, 1], [1, 1]]), "NaN"),
         ({"n_clusters": 2}, np.empty((0, 3)), "0 sample"),
-        ({"n_clusters": 2, "n_neighbors": 0}, np.eye(4), "n_neighbors=0"),
-        ({"n_clusters": 2, "n_components": 0}, np.eye(4), "n_components=0"),
+        ({"n_clusters": 2, "n_neighbors": 0}, np.eye(4), "n_neighbors == 0"),
+        ({"n_clusters": 2, "n_components": 0}, np.eye(4), "n_components == 0"),
     ],
 )
 def test_bad_input_is_refused(settings, z, said):

@@ -113,7 +113,7 @@ def test_limit_and_seed_repeat():
     assert first.names == again.names != other.names and len(first) == 50
     assert len(datasets.load("digits", limit=50)[1]) == 10
     assert len(datasets.load("digits", limit=10**6)[0]) == 1347
-    with pytest.raises(ValueError, match="no image is left"):
+    with pytest.raises(ValueError, match="limit == 0"):
         datasets.load("digits", limit=0)
 
 

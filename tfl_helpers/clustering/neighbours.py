@@ -141,7 +141,8 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         if different < k:
             what = "point the same way" if alike else f"have {different} different values"
             warnings.warn(
-                f"the {len(unit)} rows of X {what}: n_clusters={k} groups cannot be found",
+                f"the {len(unit)} rows of X {what}: n_clusters={k}, but there is "
+                + ("one group" if different == 1 else "one group for each"),
                 ConvergenceWarning,
                 stacklevel=3,
             )

@@ -193,7 +193,7 @@ def as_images(images: Any, what: str = "images") -> FolderImages | np.ndarray:
             f"{type(images).__name__}"
         )
     if not len(images):
-        raise ValueError(f"{what}: there are none")
+        raise ValueError(f"{what}: there are no images")
     if isinstance(images, FolderImages):
         return images
     if isinstance(images, list | tuple):

@@ -191,10 +191,11 @@ class Store:
         names = news["group"].groupby(old["group"].reindex(news.index)).agg(lambda g: g.mode()[0])
         gone = ~old["group"].isin(news["group"])
         old.loc[gone, "group"] = old["group"].map(names).fillna(old["group"])
-        news = news[(news["corrected"] != "") | ~news.index.isin(old.index)]
-        said = old["said"].reindex(news.index).fillna("")  # who names what is new confirms it
-        said[(news["corrected"] == "renamed") & ~news.index.isin(old.index)] = "confirmed"
+        said = old["said"].reindex(news.index).fillna("")
+        offered = ~news["group"].isin(news["group"][news.index.isin(old.index)])
+        said[offered & (news["corrected"] == "renamed")] = "confirmed"  # a new group, by its name
         news = news.assign(said=news["corrected"].where(news["corrected"].isin(SAID), said))
+        news = news[(news["corrected"] != "") | ~news.index.isin(old.index)]
         self._place(news[["file", "group", "said"]].combine_first(old))
         # New names alone leave the groups as they are: they are found again and keep their names.
         groups = set(table["group"]) - {""}
