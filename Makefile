@@ -1,4 +1,4 @@
-# make run | test | lab | notebooks | badges | clean; README.md has the plain commands for Windows and conda.
+# make run | test | hostile | lab | notebooks | badges | clean; README.md has the plain commands for Windows and conda.
 PYTHON ?= python3
 PROFILE ?= digits
 BIN := .venv/bin
@@ -20,7 +20,7 @@ WORKER := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 # The notebooks take longest, so the workers begin with them.
 TESTS := tests/test_notebooks.py tests tfl_helpers
 
-.PHONY: run test lab notebooks badges clean
+.PHONY: run test hostile lab notebooks badges clean
 .DEFAULT_GOAL := run
 
 $(STAMP): pyproject.toml constraints.txt
@@ -37,6 +37,10 @@ test: $(STAMP)  ## style, examples, unit tests, notebooks; SLOW=1 adds what take
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(WORKER) $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(if $(SLOW),,-m "not slow") $(TESTS)
+
+hostile: $(STAMP)  ## thousands of hostile folders for `sort`, drawn at random: SEED=0 HOSTILE=2000
+	HOSTILE=$(or $(HOSTILE),2000) $(WORKER) $(BIN)/python -m pytest tests/test_folders.py -k hostile \
+	--hypothesis-seed=$(or $(SEED),0)
 
 lab: $(STAMP)  ## open the series in JupyterLab
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb

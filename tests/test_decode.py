@@ -119,6 +119,22 @@ def test_kinds_that_are_not_read_are_named_with_a_way_out(tmp_path, name):
             datasets.read_image(tmp_path / name)
 
 
+@pytest.mark.parametrize("plugin, name", [("pillow_heif", "x.heic"), ("pillow_jxl", "x.jxl")])
+def test_the_extra_photos_reads_more_kinds(tmp_path, plugin, name):
+    pytest.importorskip(plugin, reason="needs the extra photos")
+    decode.open_image(io.BytesIO(png_of(GREY))).close()  # what is installed is known from now on
+    Image.fromarray(GREY).convert("RGB").save(tmp_path / name)
+    image = datasets.read_image(tmp_path / name)
+    assert np.abs(image[..., 0].astype(int) - GREY).mean() < 6
+    assert datasets.list_images(tmp_path) == [name]
+    assert cleaning.inspect_file(tmp_path / name)["codes"] == []
+
+
+def png_of(pixels):
+    Image.fromarray(pixels).save(written := io.BytesIO(), "PNG")
+    return written.getvalue()
+
+
 def test_a_preview_in_a_raw_file_is_not_taken_for_the_photo(tmp_path):
     Image.fromarray(GREY).save(tmp_path / "x.tif")
     (tmp_path / "x.tif").rename(tmp_path / "x.NEF")

@@ -180,7 +180,9 @@ def test_names_that_differ_by_case_blanks_or_form_are_one(two_kinds, tmp_path, t
     table = table_of(out)
     file = table.index[table["group"] == "flowers"][0]
     wrong = {"upper": "HÄUSER", "NFD": unicodedata.normalize("NFD", "Häuser")}
-    sort(two_kinds, out, corrections=export(out, {file: wrong.get(typo, typo.format("Häuser"))}))
+    said = wrong.get(typo, typo.format("Häuser"))
+    summary = sort(two_kinds, out, corrections=export(out, {file: said}))
+    assert f"taken for one name: {said!r} is 'Häuser'" in sorting.summary_text(summary, out)
     after = table_of(out)
     assert set(after["group"]) == {"Häuser", "flowers"} and after["group"][file] == "Häuser"
     assert (after["group"] != table["group"]).sum() <= 3

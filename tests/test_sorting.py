@@ -124,6 +124,16 @@ def test_the_model_sorts_new_images_alone(digit_files, sorted_digits, tmp_path):
     assert same[sure].mean() >= 0.95 and len(set(names)) == 10
 
 
+def test_the_model_gives_no_answer_for_images_that_were_scaled_before(sorted_digits, digits):
+    model = keras.saving.load_model(sorted_digits[0] / "model.keras")
+    raw = np.repeat(digits[0].images[:20], 3, axis=-1)
+    p = model.predict(raw, verbose=0)
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-4)
+    assert len(set(p.argmax(axis=1))) > 5
+    for wrong in (raw / 255, raw / 127.5 - 1, raw.astype("uint16") * 257, raw / raw.std() - 1):
+        assert np.isnan(model.predict(wrong, verbose=0)).all()
+
+
 def test_large_photos_are_shrunk_in_the_model_as_they_were_when_sorted(sorted_digits, digit_files):
     """A thousand pixels of fine stripes: without a filter the model would see other patterns."""
     model = keras.saving.load_model(sorted_digits[0] / "model.keras")

@@ -36,13 +36,16 @@ def read_corrections(
 
     `corrected` says what a person decided: this image was "moved" into its group or "confirmed" in
     it, or its whole group "renamed". With the table `before`, edits by hand are recognised, and so
-    are names of groups that differ from one there by case or blanks. Files were `renamed` since.
+    are names of groups that differ from one there by case or blanks: `attrs["one_name"]` says which
+    was taken for which. Files were `renamed` since.
     """
     table = read_table(path)
     if before is None:
         return table.assign(group=table["group"].map(one_spelling(table["group"])))
     old = checked(before).set_index("file")["group"]
-    table["group"] = table["group"].map(one_spelling([*old, *table["group"]]))
+    spelling = one_spelling([*old, *table["group"]])
+    table.attrs["one_name"] = {n: s for n, s in spelling.items() if n != s}
+    table["group"] = table["group"].map(spelling)
     now = table["file"].map(renamed or {})
     table["file"] = table["file"].where(table["file"].isin(old.index) | now.isna(), now)
     table = table.drop_duplicates("file")

@@ -150,6 +150,7 @@ def sort_folder(
         alone = fill_folders(folder, out, table, arrange, store, progress) if arrange else []
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
         summary = summarise(folder, settings, looked, table, found, seconds)
+        summary["one_name"] = store.fact("one_name") if corrections else None
         summary |= {"left_alone": alone, "passed_over": passed, "too_few": found.guessed == 0}
         summary["counts"]["corrected, not here"] = _write_answers(out, store, table["file"])
         with write_whole(out / "summary.json") as part:
@@ -220,8 +221,9 @@ def _read(
         digests = store.digests()
         now = {digests[file]: file for file in earlier["file"] if file in digests}
         renamed = {file: now[digest] for file, digest in digests.items() if digest in now}
-        store.correct(read_corrections(corrections, earlier, renamed))
-        store.keep(applied=[*applied, this])
+        table = read_corrections(corrections, earlier, renamed)
+        store.correct(table)
+        store.keep(applied=[*applied, this], one_name=table.attrs["one_name"])
 
     if corrections is not None and not empty:
         correct()  # before a file can change that was looked at

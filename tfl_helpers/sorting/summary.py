@@ -72,6 +72,10 @@ def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
             f"others name alike; the true share lies between {estimate['low']:.0%} and "
             f"{estimate['high']:.0%}, if they were picked at random"
         )
+    if names := summary.get("one_name"):
+        lines.append(
+            "taken for one name: " + ", ".join(f"{a!r} is {b!r}" for a, b in names.items())
+        )
     if gone := counts.get("corrected, not here"):
         lines.append(
             f"{gone:,} images that you corrected are not in the folder; what you said is kept"
