@@ -134,6 +134,9 @@ def extract_views(
         float16 (n_views, n, d), for `clustering.view_head`.
     """
     backbones.check(backbone)
+    check_scalar(n_views, "n_views", Integral, min_val=1)
+    if not isinstance(change, keras.Model):
+        raise TypeError(f"change is what augment.augmenter returns, not {change!r}")
     images, forward = as_images(images), compiled(backbone)
     size = backbones.input_size(backbone)
     changed = tf.function(lambda batch: change(batch, training=True))

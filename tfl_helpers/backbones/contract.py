@@ -7,6 +7,7 @@ takes raw values), ``network`` (a frozen model) and ``pool`` (absent where the n
 
 import difflib
 from collections.abc import Sequence
+from numbers import Integral
 
 import keras
 import numpy as np
@@ -89,6 +90,7 @@ def from_layer(model: keras.Model, layer: str, *, pooling: str | None = "avg") -
     pooling : {"avg", "max", "flatten", None}
         As in `load`.
     """
+    check(model)
     shape = model.input_shape[1:3]
     size = None if None in shape else shape
     return assemble(model.name, model, pooling=pooling, size=size, layer=layer)
@@ -102,6 +104,7 @@ def inner_layers(backbone: keras.Model) -> pd.DataFrame:
     pandas.DataFrame
         `layer`, `type`, `output` (height x width x channels), `parameters`.
     """
+    check(backbone)
     inner = network(backbone).layers[1:]
     table = {
         "layer": [layer.name for layer in inner],
@@ -164,6 +167,6 @@ def look_up(name: str, known: Sequence[str], what: str) -> str:
 def pair(size: int | Sequence[int]) -> tuple[int, int]:
     """Turn a size, or height and width, into (height, width)."""
     both = (size, size) if np.isscalar(size) else tuple(size)
-    if len(both) != 2 or min(both) < 1:
-        raise ValueError(f"size is one number or (height, width), not {size}")
+    if len(both) != 2 or not all(isinstance(side, Integral) and side >= 1 for side in both):
+        raise ValueError(f"size is one whole number or (height, width), from 1, not {size!r}")
     return int(both[0]), int(both[1])

@@ -7,10 +7,12 @@ import math
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
+from sklearn.utils import check_scalar
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif"}
 PHOTOS = {"pillow_heif": {".heic", ".heif"}, "pillow_jxl": {".jxl"}}  # the extra `photos`
@@ -111,6 +113,7 @@ def at_most(megapixels: float | None) -> Iterator[None]:
     """Let Pillow open images up to a size; None leaves its limit, 179 megapixels, as it is."""
     before = Image.MAX_IMAGE_PIXELS
     if megapixels is not None:
+        check_scalar(megapixels, "max_megapixels", Real, min_val=0, include_boundaries="neither")
         Image.MAX_IMAGE_PIXELS = int(megapixels * 1e6 / 2)  # it refuses twice as many
     try:
         yield

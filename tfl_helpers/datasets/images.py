@@ -260,6 +260,8 @@ def batches(
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (RGB), not {channels}")
     check_scalar(batch_size, "batch_size", Integral, min_val=1)
+    if size is not None and np.shape(size) != (2,):
+        raise ValueError(f"size is (height, width), not {size!r}")
     shape = (None, *(size or (None, None)), 3) if lazy else (None, *images.shape[1:])
 
     def read() -> Iterator[np.ndarray]:

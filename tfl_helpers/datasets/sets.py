@@ -62,6 +62,8 @@ def load(
     >>> load("digits", limit=100)
     (<100 train images of digits>, <20 test images of digits>)
     """
+    if not isinstance(name, str | Path):
+        raise TypeError(f"name is that of a set, or a folder's path, not {type(name).__name__}")
     if limit is not None:
         check_scalar(limit, "limit", Integral, min_val=1)
     name, root = f"folder:{name}" if isinstance(name, Path) else name, None

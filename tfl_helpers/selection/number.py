@@ -1,5 +1,6 @@
 """How many groups there may be, and of which sizes."""
 
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import entropy
 from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import normalize
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, check_scalar
 
 from tfl_helpers import clustering
 
@@ -61,6 +62,8 @@ def estimate_n_clusters(
     """
     z, rng = normalize(z), check_random_state(random_state)
     n = len(z)
+    for name, value in {"k_min": k_min, "k_max": k_max}.items():
+        check_scalar(value, name, Integral)
     if not 2 <= k_min <= k_max < n - 1:
         raise ValueError(f"k_min={k_min}, k_max={k_max}: 2 <= k_min <= k_max < {n - 1} is needed")
     if z.var(axis=0).sum() < 1e-12:

@@ -29,6 +29,8 @@ def classifier(
     Takes RGB images, 0..255, of any size, and shrinks them as `datasets.read_image` does. Images
     that were scaled before get no probabilities but NaN: a saved model cannot raise an error.
     """
+    if len(z) != len(p):
+        raise ValueError(f"features of {len(z):,} images, but probabilities of {len(p):,}")
     head = linear_head(z, p, seed=seed)
     image = keras.Input((None, None, 3), name="image")
     x = keras.layers.Resizing(*input_size(backbone), antialias=True, name="shrink")(image)

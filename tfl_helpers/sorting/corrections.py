@@ -191,9 +191,10 @@ def propagate_corrections(
         return list(names), np.ones((len(z), 1))
     rows = normalize(leading_components(z, random_state=seed, sample=SAMPLED))
     said, free = codes[corrected], np.flatnonzero(~corrected)
+    joining = min(JOINING, len(free) // (2 * len(names)))  # of few images not all
     for group in set(said) - set(codes[free]):
         for row in rows[corrected][said == group]:
-            codes[free[np.argsort(-(rows[free] @ row))[:JOINING]]] = group
+            codes[free[np.argsort(-(rows[free] @ row))[:joining]]] = group
     order = np.random.default_rng(seed).permutation(len(z))
     order = order[np.argsort(~corrected[order], kind="stable")]  # corrected ones in any case
     some = order[codes[order] >= 0][:MOST_FITTED]
@@ -204,6 +205,6 @@ def propagate_corrections(
         p[:, linear.classes_] = linear.predict_proba(rows)
         p[corrected] = said[:, None] == np.arange(len(names))
         before, codes = codes, p.argmax(1)
-        if np.mean(before[some] != codes[some]) < 0.001:
+        if np.mean(before[some] != codes[some]) < 0.001 or len(set(codes[some])) == 1:
             break
     return list(names), p

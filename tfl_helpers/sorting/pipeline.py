@@ -109,7 +109,7 @@ def sort_folder(
         The arguments do not fit, no image can be used (groups.csv says why), or `out` holds
         something else, cannot be written, or is being written by another run.
     """
-    if "" in (folder, out):
+    if folder in ("", None) or out in ("", None):
         raise ValueError("the folder's path is empty, or that of the results: '.' is this folder")
     folder, out = Path(folder).expanduser(), Path(out).expanduser()
     names, passed = walk(folder, all_files)
