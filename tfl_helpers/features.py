@@ -135,7 +135,7 @@ def extract_views(
     """
     backbones.check(backbone)
     check_scalar(n_views, "n_views", Integral, min_val=1)
-    if not isinstance(change, keras.Model):
+    if not isinstance(change, keras.Layer):
         raise TypeError(f"change is what augment.augmenter returns, not {change!r}")
     images, forward = as_images(images), compiled(backbone)
     size = backbones.input_size(backbone)

@@ -4,11 +4,12 @@ import functools
 import importlib.util
 import io
 import math
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
@@ -39,7 +40,7 @@ KINDS = (  # where in a file, what is there, what it is
 )
 LARGE = 24e6  # pixels above which images are decoded one at a time, and shrunk in strips
 NEARLY_WHITE = 230  # what is drawn so on a transparent ground is put on black
-_ONE_AT_A_TIME = threading.Lock()
+_LARGE_ONES = ThreadPoolExecutor(1)
 
 
 class ImageReadError(ValueError):
@@ -127,10 +128,35 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def values_of(image: Image.Image) -> tuple[float, float]:
-    """Least and largest finite value of an image of more than 8 bits."""
+    """Least and largest finite value of an image of more than 8 bits, which is closed then."""
+    found = _alone(image, lambda: [_extrema(image.crop(box)) for box in _strips(image, 256)])
+    low, high = min(low for low, _ in found), max(high for _, high in found)
+    return (low, high) if low <= high else (0.0, 0.0)
+
+
+def _extrema(image: Image.Image) -> tuple[float, float]:
     values = np.asarray(image)
     values = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    return (float(values.min()), float(values.max())) if values.size else (math.inf, -math.inf)
+
+
+def _strips(image: Image.Image, height: int) -> list[tuple[int, int, int, int]]:
+    tops = range(0, image.height, height)
+    return [(0, top, image.width, min(top + height, image.height)) for top in tops]
+
+
+def _alone(image: Image.Image, work: Callable[[], Any]) -> Any:
+    """Do what decodes an image; of large ones one at a time, in a thread that reuses its memory."""
+    if image.width * image.height <= LARGE:
+        return work()
+
+    def and_close() -> Any:
+        try:
+            return work()
+        finally:
+            image.close()
+
+    return _LARGE_ONES.submit(and_close).result()
 
 
 def find_range(values: Iterable[tuple[float, float]]) -> tuple[float, float] | None:
@@ -144,10 +170,9 @@ def find_range(values: Iterable[tuple[float, float]]) -> tuple[float, float] | N
     >>> find_range([(0, 700), (3, 1000)])
     (0.0, 1023.0)
     """
-    lows, highs = zip(*values, strict=True) if (values := list(values)) else ((), ())
-    if not values:
+    if not (values := list(values)):
         return None
-    low, high = min(lows), max(highs)
+    low, high = min(low for low, _ in values), max(high for _, high in values)
     black = 0.0 if low >= 0 else -float(2.0 ** math.ceil(math.log2(-low)))
     white = 1.0 if high <= 1 else float(2.0 ** math.ceil(math.log2(math.floor(high) + 1)) - 1)
     return black, white
@@ -178,13 +203,12 @@ def _read(
     with open_image(source) as image:
         if size is not None:
             image.draft(None, (max(size), max(size)))
-        large = size is not None and image.width * image.height > LARGE
-        if not large:
-            image = ImageOps.exif_transpose(image)
-        with _ONE_AT_A_TIME if large else nullcontext():
-            small = _to_rgb(image, value_range, 2 * max(size) if large else None)
-        if large:
-            small.getexif()[ExifTags.Base.Orientation] = orientation(image)
+        if size is None or image.width * image.height <= LARGE:
+            small = _to_rgb(ImageOps.exif_transpose(image), value_range, None)
+        else:
+            turned = orientation(image)
+            small = _alone(image, lambda: _to_rgb(image, value_range, 2 * max(size)))
+            small.getexif()[ExifTags.Base.Orientation] = turned
             small = ImageOps.exif_transpose(small)
         if size is not None and small.size != size[::-1]:
             small = small.resize(size[::-1], Image.Resampling.BILINEAR)
@@ -201,11 +225,9 @@ def orientation(image: Image.Image) -> int:
 def _to_rgb(image: Image.Image, value_range: tuple | None, side: int | None) -> Image.Image:
     """Make an image RGB; a large one strip by strip, so small that no side falls below `side`."""
     factor = max(min(image.size) // side, 1) if side else 1
-    height = 8 * factor if side else image.height
-    tops = range(0, image.height, height)
-    strips = [(0, top, image.width, min(top + height, image.height)) for top in tops]
+    strips = _strips(image, factor * max(128 // factor, 1) if side else image.height)
     if is_deep(image):
-        low, high = value_range or find_range([values_of(image)])
+        low, high = value_range or find_range([_extrema(image.crop(box)) for box in strips])
         strip_of = functools.partial(_in_8_bits, low=low, high=high)
     elif image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         strip_of = functools.partial(_on_ground, ground=_ground(image, strips))
