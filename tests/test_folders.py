@@ -91,7 +91,7 @@ def test_what_is_gone_is_counted_and_kept(two_kinds, tmp_path):
     shutil.move(two_kinds / files[0], away)
     summary = sort(two_kinds, out)
     assert summary["counts"]["corrected, not here"] == 1
-    assert "1 images that you corrected are not in the folder" in sorting.summary_text(summary, out)
+    assert "corrected, but not in the folder: 1" in sorting.summary_text(summary, out)
     assert (table_of(out)["group"][[files[1], files[30]]] == "mine").all()
     shutil.move(away, two_kinds / "back again.png")
     assert sort(two_kinds, out)["counts"]["corrected, not here"] == 0
@@ -417,6 +417,10 @@ class HostileFolder(RuleBasedStateMachine):
         self.random, self.own, self.said, self.arranged = random.Random(seed), {}, {}, False
         for number in range(6):
             picture(seed + number).save(self.folder / f"{number}.png")
+
+    def teardown(self):
+        if hasattr(self, "root"):
+            shutil.rmtree(self.root)
 
     def files(self):
         return sorted(p for p in self.folder.rglob("*") if p.is_file() and not p.is_symlink())

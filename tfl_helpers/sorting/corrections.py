@@ -41,11 +41,11 @@ def read_corrections(
     """
     table = read_table(path)
     if before is None:
-        return table.assign(group=table["group"].map(one_spelling(table["group"])))
+        return table.assign(group=table["group"].map(one_spelling(table["group"])).astype(object))
     old = checked(before).set_index("file")["group"]
     spelling = one_spelling([*old, *table["group"]])
     table.attrs["one_name"] = {n: s for n, s in spelling.items() if n != s}
-    table["group"] = table["group"].map(spelling)
+    table["group"] = table["group"].map(spelling).astype(object)
     now = table["file"].map(renamed or {})
     table["file"] = table["file"].where(table["file"].isin(old.index) | now.isna(), now)
     table = table.drop_duplicates("file")

@@ -77,9 +77,7 @@ def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
             "taken for one name: " + ", ".join(f"{a!r} is {b!r}" for a, b in names.items())
         )
     if gone := counts.get("corrected, not here"):
-        lines.append(
-            f"{gone:,} images that you corrected are not in the folder; what you said is kept"
-        )
+        lines.append(f"corrected, but not in the folder: {gone:,}; what you said is kept")
     if near > counts["files"] / 3:
         how = "grouped like all others (--near-duplicates drop leaves them out)"
         how = how if kept == "keep" else "left out (--near-duplicates keep groups them)"
