@@ -43,7 +43,7 @@ def read_corrections(
     if before is None:
         return table.assign(group=table["group"].map(one_spelling(table["group"])).astype(object))
     old = checked(before).set_index("file")["group"]
-    spelling = one_spelling([*old, *table["group"]])
+    spelling = one_spelling(table["group"], set(old))
     table.attrs["one_name"] = {n: s for n, s in spelling.items() if n != s}
     table["group"] = table["group"].map(spelling).astype(object)
     now = table["file"].map(renamed or {})
@@ -66,13 +66,21 @@ def read_corrections(
     return table
 
 
-def one_spelling(names: Iterable[str]) -> dict[str, str]:
-    """Map names to the first one that differs by case, blanks or Unicode form alone, trimmed."""
-    plain = {name: " ".join(unicodedata.normalize("NFC", name).split()) for name in names}
-    first: dict[str, str] = {}
-    for text in plain.values():
-        first.setdefault(unicodedata.normalize("NFKC", text).casefold(), text)
-    return {n: first[unicodedata.normalize("NFKC", t).casefold()] for n, t in plain.items()}
+def one_spelling(names: Iterable[str], known: Collection[str] = ()) -> dict[str, str]:
+    """Map names to the first that differs by case, blanks or Unicode form alone, a `known` one.
+
+    Known names stay as they are, new ones are trimmed.
+    """
+
+    def plain(name: str) -> str:
+        return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+    first = {plain(name): name for name in sorted(known, reverse=True)}
+    new = {name: " ".join(unicodedata.normalize("NFC", name).split()) for name in names}
+    return {
+        name: name if name in known else first.setdefault(plain(name), text)
+        for name, text in new.items()
+    }
 
 
 def write_answers(placed: pd.DataFrame, path: Path) -> None:
