@@ -5,8 +5,8 @@ python benchmarks/starting.py [--turns 3]
 Two questions, each answered within one run, on notebooks 00 and 03 with an empty cache:
 pairs: executed in turn with and without what `make` once set (one thread per library, log level),
 while another process keeps a core busy; the ratio of the times.
-room: six kernels at once, without make's variables, as in a class that shares a server; their mean
-time against the fair share: six times the processor time that one kernel alone needs, by the cores.
+room: six kernels at once, as in a class that shares a server, until the last is done; with one
+thread each by make, which is the fair share, and without make's variables.
 Writes results/starting.json.
 """
 
@@ -20,8 +20,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "tfl_helpers" / "results" / "starting.json"
@@ -42,14 +40,10 @@ def start(name: str, folder: Path, **variables: str) -> subprocess.Popen:
     return subprocess.Popen([*command, f"{name}.ipynb"], cwd=folder, env=clean, stderr=-3)
 
 
-def finish(process: subprocess.Popen) -> float:
-    """Wait for a process; return the processor seconds that it and its children took."""
-    before = psutil.Process().cpu_times()
+def finish(process: subprocess.Popen) -> None:
+    """Wait for a notebook that has to go through."""
     if process.wait():
         raise SystemExit(f"a notebook failed: {process.args}")
-    after = psutil.Process().cpu_times()
-    children = "children_user", "children_system"
-    return sum(getattr(after, kind) - getattr(before, kind) for kind in children)
 
 
 def pairs(name: str, turns: int, folder: Path) -> dict:
@@ -69,18 +63,15 @@ def pairs(name: str, turns: int, folder: Path) -> dict:
 
 
 def room(name: str, folder: Path, kernels: int = 6) -> dict:
-    """Six at once against the fair share of the cores."""
-    began = time.perf_counter()
-    processor = finish(start(name, folder / "alone"))
-    alone = time.perf_counter() - began
-    fair = max(alone, kernels * processor / os.cpu_count())
-    began = time.perf_counter()
-    for process in [start(name, folder / f"seat{seat}") for seat in range(kernels)]:
-        finish(process)
-    last = time.perf_counter() - began
-    row = {"notebook": name, "kernels": kernels, "alone": alone, "fair_share": fair, "last": last}
-    rounded = {k: round(v, 1) if isinstance(v, float) else v for k, v in row.items()}
-    return rounded | {"ratio": round(last / fair, 2), "cores": os.cpu_count()}
+    """Seconds until the last of six at once is done, with one thread each by make, and without."""
+    row = {"notebook": name, "kernels": kernels, "cores": os.cpu_count()}
+    for kind, variables in (("with", MAKE), ("without", {})):
+        began = time.perf_counter()
+        started = [start(name, folder / f"{kind}{seat}", **variables) for seat in range(kernels)]
+        for process in started:
+            finish(process)
+        row[kind] = round(time.perf_counter() - began, 1)
+    return row | {"ratio": round(row["without"] / row["with"], 2)}
 
 
 def main() -> None:

@@ -168,5 +168,5 @@ def pair(size: int | Sequence[int]) -> tuple[int, int]:
     """Turn a size, or height and width, into (height, width)."""
     both = (size, size) if np.isscalar(size) else tuple(size)
     if len(both) != 2 or not all(isinstance(side, Integral) and side >= 1 for side in both):
-        raise ValueError(f"size is one whole number or (height, width), from 1, not {size!r}")
+        raise ValueError(f"size is one number or (height, width), whole and from 1, not {size!r}")
     return int(both[0]), int(both[1])
