@@ -88,3 +88,9 @@ def test_training_batches_have_the_size_that_a_backbone_sees(letters):
     about = {"change": "characters", "seed": (0,), "steps": 1, "batch_size": 2}
     ((x, y),) = training_batches(letters, images, np.eye(3), np.arange(3), **about)
     assert x.shape == (2, 24, 24, 1) and y.shape == (2, 3) and y.dtype == "float32"
+
+
+def test_grey_photos_have_no_colours_to_change():
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 1)).astype("float32")
+    changed = augmenter("photos", 0, channels=1)(images, training=True).numpy()
+    assert changed.shape == images.shape and np.abs(changed - images).mean() > 5

@@ -108,6 +108,29 @@ def test_odd_but_right_input():
     assert np.isfinite(NeighbourClustering(2).fit(with_zeros).predict_proba(with_zeros)).all()
 
 
+@pytest.mark.parametrize("setting", ["n_clusters", "n_neighbors", "n_components"])
+@pytest.mark.parametrize("value", ["3", 2.0, None])
+def test_numbers_are_whole_numbers(setting, value):
+    with pytest.raises(TypeError, match=f"{setting} must be an instance of int"):
+        NeighbourClustering(**{"n_clusters": 2, setting: value}).fit(np.eye(4))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_few_or_equal_rows_leave_no_group_empty_and_stay_together(seed):
+    rng = np.random.default_rng(seed)
+    for n, k in ((3, 2), (4, 3), (5, 2), (6, 4)):
+        found = NeighbourClustering(k, random_state=seed).fit(rng.normal(size=(n, 9)))
+        assert np.bincount(found.labels_, minlength=k).min() >= 1, (n, k)
+    kinds = rng.normal(size=(7, 9))
+    which = rng.permutation(np.repeat(np.arange(7), 12))
+    found = NeighbourClustering(3, random_state=seed).fit(kinds[which])
+    groups = [set(found.labels_[which == kind]) for kind in range(7)]
+    assert all(len(group) == 1 for group in groups) and set.union(*groups) == {0, 1, 2}
+    with pytest.warns(ConvergenceWarning, match="2 different values"):
+        two = NeighbourClustering(3, random_state=seed).fit(np.repeat(np.eye(2), 30, axis=0))
+    assert np.bincount(two.labels_).tolist() == [30, 30]
+
+
 def test_nearest_finds_others_by_angle():
     z = np.array([[1, 0], [5, 0.1], [0, 1], [0.1, 3]])
     found, distances = clustering.nearest(z, 1)

@@ -106,6 +106,59 @@ def test_bad_input_says_what_is_wrong(tmp_path):
         extract(_anysize(), datasets.FolderImages(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda x: x / 255, "values from 0 to 1; raw values from 0 to 255"),
+        (lambda x: x / 127.5 - 1, "values from -1 to 1"),
+        (lambda x: (x - x.mean()) / x.std(), "raw values"),
+        (lambda x: x.astype("uint16") * 257, "to 65535"),
+        (lambda x: (x > 99).astype("uint8"), "to 1"),
+        (
+            lambda x: np.where(np.arange(23)[:, None, None, None] == 7, np.nan, x),
+            "image 7 holds NaN",
+        ),
+        (
+            lambda x: np.where(np.arange(23)[:, None, None, None] == 9, np.inf, x),
+            "image 9 holds NaN",
+        ),
+        (lambda x: x > 99, "bool"),
+    ],
+)
+def test_images_that_are_not_raw_are_refused(change, said):
+    with pytest.raises(ValueError, match=said):
+        extract(small(), change(IMAGES), cache=False)
+
+
+def test_images_are_taken_as_people_give_them(tmp_path):
+    backbone, expected = small(), extract(small(), IMAGES)
+    for number, pixels in enumerate(IMAGES):
+        Image.fromarray(pixels).save(tmp_path / f"{number:02d}.png")
+    square = small(size=12)
+    for given in (list(IMAGES), tuple(IMAGES), IMAGES.astype(float), IMAGES.astype("int64")):
+        np.testing.assert_allclose(extract(backbone, given), expected, atol=1e-5)
+    for given in (tmp_path, str(tmp_path)):
+        np.testing.assert_allclose(extract(square, given), extract(square, IMAGES), atol=1e-5)
+    for given, said in {(5,): "not int", ("letters",): "is not a folder"}.items():
+        with pytest.raises((TypeError, NotADirectoryError), match=said):
+            extract(backbone, *given)
+    with pytest.raises(ValueError, match="several shapes"):
+        extract(backbone, [IMAGES[0], IMAGES[0][:9]])
+    with pytest.raises(TypeError, match=r"take backbones\.load"):
+        extract("letters", IMAGES)
+    for options in ({"batch_size": 0}, {"block_size": 0}):
+        with pytest.raises(ValueError, match="must be >= 1"):
+            extract(backbone, IMAGES, **options)
+
+
+def test_a_batch_is_as_large_as_memory_allows():
+    large, few = small(size=2000, wide=64), small()
+    assert features.fitting_batch(few, 64) == 64
+    assert 1 <= features.fitting_batch(large, 64) < 4
+    with pytest.raises(ValueError, match=r"needs about [\d,]+ GB for one image"):
+        features.fitting_batch(small(size=40_000, wide=64), 1)
+
+
 def _anysize():
     image = keras.Input((None, None, 3))
     model = keras.Model(image, keras.layers.GlobalAveragePooling2D(name="pool")(image))

@@ -239,6 +239,16 @@ def test_runs_without_news_change_nothing(two_kinds, tmp_path):
         assert (out / "groups.csv").read_bytes() == table
 
 
+def test_going_back_to_earlier_corrections_is_news(two_kinds, tmp_path):
+    out = tmp_path / "out"
+    sort(two_kinds, out, groups=2)
+    file = table_of(out).index[3]
+    first, second = (export(out, {file: n}, to=f"{n}.csv") for n in ("one", "two"))
+    for said, name in ((first, "one"), (second, "two"), (first, "one")):
+        sort(two_kinds, out, corrections=said)
+        assert table_of(out)["group"][file] == name
+
+
 def test_an_interrupted_correction_is_not_forgotten(two_kinds, tmp_path, monkeypatch):
     out = tmp_path / "out"
     sort(two_kinds, out, groups=2)

@@ -50,7 +50,7 @@ PROBLEMS = {
     "near-duplicate": "looks the same as another file",
     "blank": "one plain colour",
     "tiny": "its smaller side is below 8 pixels",
-    "huge": "claims so many pixels that it could fill the memory",
+    "huge": "so many pixels that it could fill the memory",
     "animated": "several frames or pages: the first is used",
     "alpha": "transparent parts: they become white, or black around what is white",
     "palette": "colours from a palette: they become RGB",
@@ -300,6 +300,6 @@ def _source(images: Any) -> tuple[list[str], Callable, Callable | None]:
         whole = images.value_range
         paths = [images.root / file for file in images.files]
         return names or images.files, lambda i: inspect_file(paths[i], whole), images.read
-    images = images if np.size(images) == 0 else as_images(images)
+    images = as_images(images, least=0)
     check_images(images)
     return names or [str(i) for i in range(len(images))], lambda i: _inspect_array(images[i]), None

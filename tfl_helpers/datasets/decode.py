@@ -100,8 +100,8 @@ def open_image(path: str | Path | io.BytesIO) -> Image.Image:
         if image is not None and "progressive" not in image.info:
             return image
         raise Image.DecompressionBombError(
-            f"more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} megapixels: could fill the memory; "
-            "--max-megapixels N reads it (in Python: PIL.Image.MAX_IMAGE_PIXELS)"
+            f"more than {2 * Image.MAX_IMAGE_PIXELS / 1e6:.0f} megapixels; --max-megapixels N reads"
+            " it (in Python: PIL.Image.MAX_IMAGE_PIXELS)"
         ) from None
     except UnidentifiedImageError:
         if not raw and not isinstance(path, io.BytesIO) and (kind := _kind(path)):

@@ -177,11 +177,11 @@ class ImageSet:
         )
 
 
-def as_images(images: Any, what: str = "images") -> FolderImages | np.ndarray:
+def as_images(images: Any, what: str = "images", *, least: int = 1) -> FolderImages | np.ndarray:
     """Take images as people give them: a set, a folder's path, an array, or a list of arrays.
 
-    A ValueError says what is wrong with them: none at all, another shape, values that are not those
-    of raw images.
+    A ValueError says what is wrong with them: fewer than `least`, another shape, values that are
+    not those of raw images.
     """
     if isinstance(images, ImageSet):
         images = images.images
@@ -192,7 +192,7 @@ def as_images(images: Any, what: str = "images") -> FolderImages | np.ndarray:
             f"{what}: give a set of images, a folder, an array or a list of arrays, not "
             f"{type(images).__name__}"
         )
-    if not len(images):
+    if len(images) < least:
         raise ValueError(f"{what}: there are no images")
     if isinstance(images, FolderImages):
         return images

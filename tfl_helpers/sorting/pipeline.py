@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,15 +113,13 @@ def sort_folder(
     folder, out = Path(folder).expanduser(), Path(out).expanduser()
     names, passed = walk(folder, all_files)
     settings = Settings(backbone, groups, clusterer, seed, arrange, near_duplicates)
-    _check(folder, out, names, settings)
-    if corrections is not None and not (out / "groups.csv").is_file():
-        raise ValueError(f"{out} holds no earlier result that {corrections} could correct")
+    _check(folder, out, names, settings, corrections)
     known = None if examples is None else read_examples(examples, names)
     from tfl_helpers import backbones  # TensorFlow: only now, as it takes a while
 
     start, usual = time.perf_counter(), describe("photos").backbone
-    size = size or (usual["size"] if backbone == usual["name"] else None)
-    network = backbones.load(backbone, size=size)
+    known_size = usual["size"] if backbone == usual["name"] else None
+    network = backbones.load(backbone, size=size or known_size)
     settings = replace(settings, backbone=network.name)
     with Store.opened(out) as store, at_most(max_megapixels):
         rows = _read(store, folder, out, names, network, corrections, progress)
@@ -132,12 +129,7 @@ def sort_folder(
         read = time.perf_counter()
         with progress_bar(progress, total=4, unit="step") as steps:
             _next(steps, "looking for copies")
-            looked = cleaning.report(names, rows, read=partial(_pixels, folder, names, store))
-            if near_duplicates == "keep":  # the little that differs may be all that matters
-                reasons = (
-                    looked["problem"].str.split(", ").map(set(cleaning.LEAVE_OUT).intersection)
-                )
-                looked["keep"] |= reasons == {"near-duplicate"}
+            looked = _look_for_copies(folder, names, rows, store, near_duplicates)
             used = looked["file"][looked["keep"]].tolist()
             _next(steps, "finding groups")
             found = find_groups(store, used, settings, (looked["duplicate_of"] != "").sum())
@@ -145,26 +137,23 @@ def sort_folder(
             _next(steps, "drawing the page")
             _draw(out, table, found, store, seed, title=folder.resolve().name, progress=progress)
             _next(steps, "training the model")
-            if used:
-                _write_model(out, network, found, seed)
+            _write_model(out, network, found, seed)
         alone = fill_folders(folder, out, table, arrange, store, progress) if arrange else []
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
         summary = summarise(folder, settings, looked, table, found, seconds)
-        summary["one_name"] = store.fact("one_name") if corrections else None
-        summary |= {"left_alone": alone, "passed_over": passed, "too_few": found.guessed == 0}
+        one_name = store.fact("one_name") if corrections else None
+        summary |= {"left_alone": alone, "passed_over": passed, "one_name": one_name}
         summary["counts"]["corrected, not here"] = _write_answers(out, store, table["file"])
         with write_whole(out / "summary.json") as part:
             part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         if not used:
             why = f"see {out / 'groups.csv'}"
             raise ValueError(f"none of the {len(names):,} files in {folder} can be used: {why}")
-        number = None if found.guessed == 0 else len(found.names)
-        facts = {"groups": number, "guessed": found.guessed, "suggestion": found.suggestion}
-        store.keep(table[table["group"] != ""] if found.is_new else None, state=state, **facts)
+        _remember(store, table, found, state)
     return summary
 
 
-def _check(folder: Path, out: Path, names: list[str], settings: Settings) -> None:
+def _check(folder: Path, out: Path, names: list[str], settings: Settings, corrections: Any) -> None:
     """Refuse what cannot work before anything is written."""
     inside, outside, k = folder.resolve(), out.resolve(), settings.groups
     if outside.is_relative_to(inside):
@@ -187,6 +176,8 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings) -> Non
         raise ValueError(f"near_duplicates is 'keep' or 'drop', not {settings.near_duplicates!r}")
     if (name := settings.clusterer) not in CLUSTERERS:
         raise ValueError(f"no clusterer is called {name!r}; there are {', '.join(CLUSTERERS)}")
+    if corrections is not None and not (out / "groups.csv").is_file():
+        raise ValueError(f"{out} holds no earlier result that {corrections} could correct")
 
 
 def _is_result(out: Path) -> bool:
@@ -215,15 +206,14 @@ def _read(
     earlier = read_table(before) if before.is_file() else None
 
     def correct() -> None:
-        applied, this = store.fact("applied") or [], file_hash(Path(corrections), "")
-        if this in applied:  # no news: what has followed since is not said to be wrong
-            return
+        if (this := file_hash(Path(corrections), "")) == store.fact("applied"):
+            return  # no news: what has followed since is not said to be wrong
         digests = store.digests()
         now = {digests[file]: file for file in earlier["file"] if file in digests}
         renamed = {file: now[digest] for file, digest in digests.items() if digest in now}
         table = read_corrections(corrections, earlier, renamed)
         store.correct(table)
-        store.keep(applied=[*applied, this], one_name=table.attrs["one_name"])
+        store.keep(applied=this, one_name=table.attrs["one_name"])
 
     if corrections is not None and not empty:
         correct()  # before a file can change that was looked at
@@ -258,8 +248,18 @@ def _is_up_to_date(out: Path, store: Store, settings: Settings, state: str) -> b
     return whole and not asked_anew and state == store.fact("state")
 
 
-def _pixels(folder: Path, names: list[str], store: Store, i: int) -> np.ndarray:
-    return read_image(folder / names[i], None, store.fact("range"))
+def _look_for_copies(
+    folder: Path, names: list[str], rows: list[dict], store: Store, near: str
+) -> pd.DataFrame:
+    """Report on all files; near-duplicates that are to be kept count as images of their own."""
+    whole = store.fact("range")
+    looked = cleaning.report(
+        names, rows, read=lambda i: read_image(folder / names[i], value_range=whole)
+    )
+    if near == "keep":  # the little that differs may be all that matters
+        reasons = looked["problem"].str.split(", ").map(set(cleaning.LEAVE_OUT).intersection)
+        looked["keep"] |= reasons == {"near-duplicate"}
+    return looked
 
 
 def _next(steps: Any, what: str) -> None:
@@ -325,10 +325,19 @@ def _draw(
     write_gallery(out / "gallery.html", table, pictures, places, typical=typical, **how)
 
 
+def _remember(store: Store, table: pd.DataFrame, found: Groups, state: str) -> None:
+    """Keep what the next run builds on; a number that few images gave does not bind it."""
+    number = None if found.guessed == 0 else len(found.names)
+    facts = {"groups": number, "guessed": found.guessed, "suggestion": found.suggestion}
+    store.keep(table[table["group"] != ""] if found.is_new else None, state=state, **facts)
+
+
 def _write_model(out: Path, backbone: Any, found: Groups, seed: int) -> None:
     """Write model.keras: raw RGB images to probabilities of the groups, without this package."""
     from tfl_helpers import selflabel
 
+    if not len(found.z):
+        return
     some = np.random.default_rng(seed).permutation(len(found.z))[:MOST_FITTED]
     with write_whole(out / "model.keras") as part:
         selflabel.classifier(backbone, found.z[some], found.p[some], seed=seed).save(part)

@@ -43,6 +43,7 @@ def summarise(
         },
         "groups": {name: int(sizes.get(name, 0)) for name in found.names},
         "suggestion": found.suggestion,
+        "too_few": found.guessed == 0,
         "scores": found.scores,
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "estimate": found.estimate,
