@@ -126,7 +126,14 @@ def test_few_or_equal_rows_leave_no_group_empty_and_stay_together(seed):
     found = NeighbourClustering(3, random_state=seed).fit(kinds[which])
     groups = [set(found.labels_[which == kind]) for kind in range(7)]
     assert all(len(group) == 1 for group in groups) and set.union(*groups) == {0, 1, 2}
-    with pytest.warns(ConvergenceWarning, match="2 different values"):
+    for copies, others, k in ((100, 10, 3), (80, 3, 3), (400, 40, 8)):  # among others unlike them
+        z = np.concatenate(
+            [np.repeat(rng.normal(size=(1, 9)), copies, 0), rng.normal(size=(others, 9))]
+        )
+        found = NeighbourClustering(k, random_state=seed).fit(z)
+        assert len(set(found.labels_[:copies])) == 1 and len(found.votes_) == len(z)
+        assert np.bincount(found.labels_, minlength=k).min() >= 1
+    with pytest.warns(ConvergenceWarning, match="2 different rows"):
         two = NeighbourClustering(3, random_state=seed).fit(np.repeat(np.eye(2), 30, axis=0))
     assert np.bincount(two.labels_).tolist() == [30, 30]
 

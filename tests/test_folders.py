@@ -82,6 +82,19 @@ def test_what_was_said_follows_renamed_folders(two_kinds, tmp_path, names):
     assert summary["counts"]["corrected, not here"] == 0
 
 
+def test_names_and_groups_follow_a_renamed_folder_where_little_was_said(two_kinds, tmp_path):
+    out = tmp_path / "out"
+    sort(two_kinds, out, groups=2)
+    file = table_of(out).index[5]
+    names = {"group 1": "houses", "group 2": "flowers"}
+    sort(two_kinds, out, corrections=export(out, {file: "mine"}, rename=names))
+    before = table_of(out)["group"]
+    os.rename(two_kinds / "2024", two_kinds / "b")
+    sort(two_kinds, out)
+    renamed = {name.replace("2024/", "b/"): group for name, group in before.items()}
+    assert table_of(out)["group"].to_dict() == renamed and set(before) == {*names.values(), "mine"}
+
+
 def test_what_is_gone_is_counted_and_kept(two_kinds, tmp_path):
     out, away = tmp_path / "out", tmp_path / "away"
     sort(two_kinds, out, groups=2)

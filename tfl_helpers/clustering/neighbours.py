@@ -40,7 +40,7 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
        directions are left, or up to three times longer (`walk_length`, `spectral_embedding`).
     4. Find groups there (`balanced_kmeans`), by the walks on which the graphs agree best.
     5. Let the three labelings vote (`consensus`). A new image takes the weighted vote of its
-       nearest training images.
+       nearest training images. Equal rows count once, and are in one group.
 
     Parameters
     ----------
@@ -94,6 +94,8 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         """Find the groups of X, shape (n, d); `y` is not looked at."""
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         self._check_settings(len(X))
+        same = pd.factorize(np.array([hash(row.tobytes()) for row in X]))[0]
+        X = X[np.unique(same, return_index=True)[1]]  # a knot of copies tells nothing, and costs
         rng, unit = check_random_state(self.random_state), normalize(X)
         self._pca = PCA(min(self.n_components, *X.shape), random_state=rng.randint(MAX_SEED))
         with np.errstate(invalid="ignore", divide="ignore"):  # all rows alike: no variance to share
@@ -106,20 +108,15 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
             near = nearest(rows, max(*widths, self.n_neighbors))
             distance = near[1][:, : self.n_neighbors].mean(axis=1)
             self.far_ = max(float(np.quantile(distance, self.NEARLY_ALL)), self.far_)
-        same = pd.factorize(np.array([hash(row.tobytes()) for row in X]))[0]
-        if (groups := self._without_search(unit, same)) is not None:
+        if (groups := self._without_search(unit)) is not None:
             labelings = [groups]
         else:
             labelings = self._label([neighbour_graph(near, width) for width in widths], rng)
             if len(np.unique(consensus(labelings).argmax(axis=1))) < self.n_clusters:  # so few rows
-                firsts = np.unique(same, return_index=True)[1]
-                labelings = [Ward(self.n_clusters).fit_predict(rows[firsts])[same]]
+                labelings = [Ward(self.n_clusters).fit_predict(rows)]
         votes = consensus(labelings)
-        sizes = np.bincount(same)
-        if len(sizes) < len(X):  # equal rows are in one group
-            sums = np.stack([np.bincount(same, column) for column in votes.T], axis=1)
-            votes = (sums / sizes[:, None])[same]
-        self.votes_ = np.pad(votes, ((0, 0), (0, self.n_clusters - votes.shape[1])))
+        self._known = np.pad(votes, ((0, 0), (0, self.n_clusters - votes.shape[1])))
+        self.votes_ = self._known[same]
         self.labels_ = self.votes_.argmax(axis=1)
         self.stability_ = stability(labelings) if len(labelings) > 1 else 1.0
         return self
@@ -133,22 +130,20 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         if n < self.n_clusters:
             raise ValueError(f"n_samples={n} should be >= n_clusters={self.n_clusters}.")
 
-    def _without_search(self, unit: np.ndarray, same: np.ndarray) -> np.ndarray | None:
-        """Label the rows where nothing is to be found: one group, a group each, or all alike."""
-        k, different = self.n_clusters, same.max() + 1
-        if alike := unit.var(axis=0).sum() < 1e-12:
-            different, same = 1, np.zeros_like(same)
+    def _without_search(self, unit: np.ndarray) -> np.ndarray | None:
+        """Label different rows where nothing is to be found: one group, or a group each."""
+        k, alike = self.n_clusters, unit.var(axis=0).sum() < 1e-12
+        different = 1 if alike else len(unit)
         if different < k:
-            what = "point the same way" if alike else f"have {different} different values"
             warnings.warn(
-                f"the {len(unit)} rows of X {what}: n_clusters={k}, but there is "
-                + ("one group" if different == 1 else "one group for each"),
+                f"n_clusters={k}, but X has {different} different rows, up to their length: "
+                + ("they are one group" if alike else "each is a group"),
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        if k == 1:
-            return np.zeros_like(same)
-        return same if different <= k else None
+        if k == 1 or alike:
+            return np.zeros(len(unit), int)
+        return np.arange(len(unit)) if different <= k else None
 
     def _label(self, graphs: list[sp.csr_matrix], rng: np.random.RandomState) -> list[np.ndarray]:
         """Label the rows once per graph, by the walks on which the graphs agree best.
@@ -200,4 +195,4 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         """Mean of the neighbours' votes, weighted by how near they are."""
         weights = np.exp(-((distances / local_scale(distances)[:, None]) ** 2))
         weights /= weights.sum(axis=1, keepdims=True)
-        return np.einsum("ij,ijk->ik", weights, self.votes_[neighbours])
+        return np.einsum("ij,ijk->ik", weights, self._known[neighbours])
