@@ -95,6 +95,18 @@ def test_names_and_groups_follow_a_renamed_folder_where_little_was_said(two_kind
     assert table_of(out)["group"].to_dict() == renamed and set(before) == {*names.values(), "mine"}
 
 
+def test_names_from_examples_stay_when_a_folder_is_renamed(two_kinds, tmp_path):
+    out, examples = tmp_path / "out", tmp_path / "e.csv"
+    sort(two_kinds, out, groups=2)
+    group = table_of(out)["group"]
+    first, second = (group.index[group == name][0] for name in ("group 1", "group 2"))
+    examples.write_text(f"file,name\n{first},houses\n{second},flowers\n")
+    sort(two_kinds, out, examples=examples)
+    os.rename(two_kinds / "2024", two_kinds / "b")
+    sort(two_kinds, out)
+    assert set(table_of(out)["group"]) == {"houses", "flowers"}
+
+
 def test_what_is_gone_is_counted_and_kept(two_kinds, tmp_path):
     out, away = tmp_path / "out", tmp_path / "away"
     sort(two_kinds, out, groups=2)
