@@ -2,7 +2,8 @@
 
 `graph` has nearest neighbours, their graph and random walks on it; `assignment` says which image
 goes to which group; `scores` how well groups fit together. `neighbours` puts these together in
-`NeighbourClustering`. `pair_heads` trains a network on pairs of changed copies.
+`NeighbourClustering`. `pair_heads` trains a network on pairs of changed copies. `naming` spreads a
+few names over the graph.
 """
 
 from tfl_helpers.clustering.assignment import BALANCES, balanced_kmeans, consensus, match, sinkhorn
@@ -16,6 +17,7 @@ from tfl_helpers.clustering.graph import (
     walk_length,
     walk_spectrum,
 )
+from tfl_helpers.clustering.naming import questions, spread_names
 from tfl_helpers.clustering.neighbours import NeighbourClustering
 from tfl_helpers.clustering.pair_heads import view_head
 from tfl_helpers.clustering.scores import NOT_GROUPED, agreement, neighbour_agreement, stability

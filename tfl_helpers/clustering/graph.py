@@ -106,6 +106,12 @@ def neighbour_graph(
     return ((graph + graph.T) / 2).tocsr()
 
 
+def normalised(graph: sp.csr_matrix) -> sp.csr_matrix:
+    """Scale a graph W by its degrees D: D^-1/2 W D^-1/2."""
+    root = sp.diags(1 / np.sqrt(np.maximum(np.asarray(graph.sum(1)).ravel(), 1e-12)))
+    return root @ graph @ root
+
+
 class Spectrum(NamedTuple):
     """Leading eigenvalues (k,) of a graph, largest first, and their eigenvectors (n, k)."""
 
@@ -114,10 +120,8 @@ class Spectrum(NamedTuple):
 
 
 def spectrum(graph: sp.csr_matrix, n_components: int, *, random_state: Any = None) -> Spectrum:
-    """Compute leading eigenvectors of D^-1/2 W D^-1/2, with W the graph and D its degrees."""
-    n = graph.shape[0]
-    root = sp.diags(1 / np.sqrt(np.maximum(np.asarray(graph.sum(1)).ravel(), 1e-12)))
-    scaled = root @ graph @ root
+    """Compute leading eigenvectors of the `normalised` graph."""
+    n, scaled = graph.shape[0], normalised(graph)
     if n < 200 or n_components >= n - 1:  # the iterative solver needs room
         values, vectors = np.linalg.eigh(scaled.toarray())
     else:

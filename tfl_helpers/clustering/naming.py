@@ -1,0 +1,101 @@
+"""A few names for all images: which image to ask about next, and where each name reaches."""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike
+from sklearn.utils import check_random_state
+
+from tfl_helpers.clustering.graph import normalised
+
+STAYS = 0.95  # share of a walk that goes on at each step
+N_STEPS = 60  # after which 0.95^60, a twentieth, is still under way
+MOST_ASKED = 5_000  # images among which questions are chosen: all walks from all of them are kept
+
+
+def questions(graph: sp.csr_matrix, n_questions: int, *, random_state: Any = None) -> np.ndarray:
+    """Order images so that the names of the first few tell most about all others.
+
+    The next image is the one whose walks reach most of what walks from earlier ones do not reach.
+    No name has any influence, so that all may be asked at once.
+
+    Parameters
+    ----------
+    graph : scipy.sparse.csr_matrix, (n, n)
+        From `neighbour_graph`.
+    n_questions : int
+        How many; at most n.
+    random_state : int, RandomState or None
+        Draws 5,000 images to choose from, where there are more.
+
+    Returns
+    -------
+    np.ndarray
+        int (n_questions,): rows of the graph, the first to be asked first.
+
+    References
+    ----------
+    The greedy choice for a facility location problem (Nemhauser, Wolsey and Fisher 1978); asking
+    about what is typical of what has no name yet is TypiClust's idea (Hacohen et al. 2022).
+
+    Examples
+    --------
+    >>> from tfl_helpers.clustering import neighbour_graph
+    >>> z = np.repeat(np.eye(3), 20, axis=0) + np.random.default_rng(0).normal(0, 0.1, (60, 3))
+    >>> np.sort(questions(neighbour_graph(z), 3) // 20)  # one of each
+    array([0, 1, 2])
+    """
+    rng, n = check_random_state(random_state), graph.shape[0]
+    some = np.sort(rng.permutation(n)[:MOST_ASKED])
+    step = normalised(graph[some][:, some]).toarray().astype("float32")
+    reach = np.linalg.inv(np.eye(len(some), dtype="float32") - STAYS * step)
+    own = np.sqrt(reach.diagonal())
+    reach /= own[:, None] * own
+    reached, chosen = np.zeros(len(some), "float32"), []
+    for _ in range(min(n_questions, len(some))):
+        gain = np.maximum(reach - reached, 0).sum(axis=1)
+        gain[chosen] = -1
+        chosen.append(int(gain.argmax()))
+        reached = np.maximum(reached, reach[chosen[-1]])
+    return some[chosen]
+
+
+def spread_names(graph: sp.csr_matrix, rows: ArrayLike, names: ArrayLike) -> np.ndarray:
+    """Let names walk over the graph: how much of each name reaches each image.
+
+    A name counts as the square root of how often it was given: with all of it a kind that was named
+    often would win wherever kinds touch, with none of it one that was named once.
+
+    Parameters
+    ----------
+    graph : scipy.sparse.csr_matrix, (n, n)
+        From `neighbour_graph`.
+    rows, names : array of int, (m,)
+        Images that have a name, and the number of that name, 0 to k - 1.
+
+    Returns
+    -------
+    np.ndarray
+        float64 (n, k), rows that add up to one; a row of zeros where no name reaches.
+
+    References
+    ----------
+    Zhou et al. (2004), Learning with local and global consistency, equation 4 step by step.
+
+    Examples
+    --------
+    >>> from tfl_helpers.clustering import neighbour_graph
+    >>> graph = neighbour_graph([[1, 0], [4, 1], [1, 4], [0, 1]], 1)
+    >>> spread_names(graph, [0, 3], [0, 1]).argmax(axis=1)
+    array([0, 0, 1, 1])
+    """
+    rows, names = np.asarray(rows), np.asarray(names)
+    given = np.bincount(names)
+    start = sp.csr_matrix(
+        (1 / np.sqrt(given[names]), (rows, names)), shape=(graph.shape[0], len(given))
+    ).toarray()
+    step, reach = normalised(graph), start
+    for _ in range(N_STEPS):
+        reach = STAYS * (step @ reach) + (1 - STAYS) * start
+    return reach / np.maximum(reach.sum(axis=1, keepdims=True), 1e-300)
