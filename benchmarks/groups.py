@@ -18,8 +18,8 @@ without groups was taken for one group.
 
 `clicks`: 3 to name a group, 1 to move an image that is not of its group's frequent kind. Groups are
 those where walks end (k-means there, seed 0), at sixteen numbers; between these the clicks are
-interpolated. `extra` is what a number costs above the best one. Writes results/groups.json, each
-part in place of what was there.
+interpolated. `extra` is what a number costs above the best one. Writes results/groups.json; what is
+there already is not measured again: delete the file for that.
 """
 
 import argparse
@@ -221,13 +221,16 @@ def main() -> None:
     parts = [part for part in options.parts if part != "cloud"]
     for part, (name, (of, sizes, draw)) in itertools.product(parts, SETS.items()):
         z, kinds = drawn(*sources[of], sizes, draw)
-        if part == "clicks":
+        if part == "clicks" and name not in stored.get("clicks", {}):
             stored.setdefault("clicks", {})[name] = clicks(z, kinds)
             print(name, stored["clicks"][name], flush=True)
         for seed in range(options.seeds if part != "clicks" else 0):
             runs = {(run["set"], run["seed"]): run for run in stored.get("runs", [])}
             run = {"set": name, "seed": seed, "kinds": int(kinds.max() + 1), "images": len(z)}
-            run = runs.get((name, seed), run) | measures[part](z, kinds, seed)
+            run = runs.get((name, seed), run)
+            if {"rules": "median"}.get(part, part) in run:
+                continue
+            run = run | measures[part](z, kinds, seed)
             stored["runs"] = [*(runs | {(name, seed): run}).values()]
             print(run, flush=True)
         save(stored)

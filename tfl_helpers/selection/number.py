@@ -10,19 +10,21 @@ from scipy.stats import entropy
 from sklearn.cluster import KMeans
 from sklearn.metrics import mutual_info_score, pairwise_distances, silhouette_score
 from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
+from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state, check_scalar
 
 from tfl_helpers import clustering
 
 MAX_SEED = np.iinfo(np.int32).max
+RULES = ("eigengap", "silhouette", "walk", "information")
 N_PARTS = 6  # random parts of the images, two thirds each, compared in pairs
 MOST_GROUPS, MOST_ROWS = 75, 5_000  # that are looked for; rows that are looked at
 STEP = 1.15  # from one number that is tried to the next, where that is more than one
 N_SPLITS = 2  # into halves
 MOST_SHOWN = 1_500  # rows whose silhouettes are computed, and that a cloud has
 FEWEST = 12  # different rows of which four rules can say something
-N_CLOUDS = 3  # to compare with
+N_CLOUDS, NEAR = 3, 10  # to compare with; neighbours there
 
 
 class GroupNumber(NamedTuple):
@@ -102,9 +104,6 @@ def estimate_n_clusters(
     return GroupNumber(int(suggestion), min(numbers), max(numbers), curves, preferred)
 
 
-RULES = ("eigengap", "silhouette", "walk", "information")
-
-
 def _curves(rows: np.ndarray, k_max: int, rng: np.random.RandomState) -> pd.DataFrame:
     """Compute the curves of `estimate_n_clusters`, for rows (n, d) of length one."""
     n, graph = len(rows), clustering.neighbour_graph(rows)
@@ -147,18 +146,24 @@ def _information(one: np.ndarray, other: np.ndarray) -> float:
 def _one_cloud(leading: np.ndarray, rng: np.random.RandomState) -> bool:
     """Tell whether rows (n, d) hang together like clouds of normal numbers as wide as they are.
 
-    The less they do, the larger are the second to fourth eigenvalue of the graph. On real images
-    of several kinds they are 0.08 larger or more, on clouds of any form, from 300 rows on, 0.02.
+    The less they do, the larger are the second to fourth eigenvalue of the graph: by 0.08 or more
+    on real images of several kinds, on clouds of any form (from 300 rows on) by 0.02. A cloud that
+    is long and thin has two ends, like two far groups; but these are not linked by distance.
     """
     leading = leading[rng.permutation(len(leading))[:MOST_SHOWN]]
 
-    def means(rows: np.ndarray) -> np.ndarray:
-        values = clustering.spectrum(clustering.neighbour_graph(rows), 4, random_state=rng).values
-        return values[1:].cumsum() / np.arange(1, len(values))
+    def eigenvalues(rows: np.ndarray) -> np.ndarray:
+        by_angle = clustering.neighbour_graph(rows)
+        distances, neighbours = NearestNeighbors(n_neighbors=NEAR).fit(rows).kneighbors()
+        graphs = by_angle, clustering.neighbour_graph((neighbours, distances))
+        return np.array([clustering.spectrum(g, 4, random_state=rng).values[1:] for g in graphs])
 
-    clouds = [means(rng.normal(size=leading.shape) * leading.std(0)) for _ in range(N_CLOUDS)]
-    more = means(leading) - np.mean(clouds, axis=0)
-    return bool(more.max() < 0.03 + 0.2 / np.sqrt(len(leading)))
+    shape, wide = leading.shape, leading.std(axis=0)
+    clouds = [eigenvalues(rng.normal(size=shape) * wide) for _ in range(N_CLOUDS)]
+    found, cloud = eigenvalues(leading), np.mean(clouds, axis=0)
+    more = (found - cloud)[0].cumsum() / np.arange(1, found.shape[1] + 1)
+    in_parts = 1 - found[1, 0] < 0.1 * (1 - cloud[1, 0])
+    return bool(more.max() < 0.03 + 0.2 / np.sqrt(len(leading)) and not in_parts)
 
 
 def balance_evidence(z: ArrayLike, n_clusters: int, *, random_state: Any = None) -> pd.DataFrame:
