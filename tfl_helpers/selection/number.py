@@ -20,8 +20,8 @@ MAX_SEED = np.iinfo(np.int32).max
 RULES = ("eigengap", "silhouette", "walk", "information")
 N_PARTS = 6  # random parts of the images, two thirds each, compared in pairs
 MOST_GROUPS, MOST_ROWS = 75, 5_000  # that are looked for; rows that are looked at
-STEP = 1.15  # from one number that is tried to the next, where that is more than one
-N_SPLITS = 2  # into halves
+STEP = 1.1  # from one number that is tried to the next, where that is more than one
+N_SPLITS, MOST_HALF = 2, 1_000  # of the rows into halves; rows of a half
 MOST_SHOWN = 1_500  # rows whose silhouettes are computed, and that a cloud has
 FEWEST = 12  # different rows of which four rules can say something
 N_CLOUDS, NEAR = 3, 10  # to compare with; neighbours there
@@ -43,8 +43,7 @@ def estimate_n_clusters(
     """Estimate the number of groups by four rules that have little in common.
 
     All see the same space (the leading components of rows of length one, at length one), and 5,000
-    rows at most. The suggestion is their geometric median, so one that errs does not move it far;
-    where two numbers are as near, the larger, as groups are joined more easily than taken apart.
+    rows at most. The suggestion is their geometric median, so one that errs does not move it far.
 
     Parameters
     ----------
@@ -98,17 +97,16 @@ def estimate_n_clusters(
     if _one_cloud(leading, rng):
         return GroupNumber(1, 1, 1, curves, preferred)
     numbers = [*preferred.values()]
-    median = np.exp(np.median(np.log(numbers)))
-    suggestion = int(median)
-    suggestion += median**2 > suggestion * (suggestion + 1) - 1e-6
-    return GroupNumber(int(suggestion), min(numbers), max(numbers), curves, preferred)
+    suggestion = round(np.exp(np.median(np.log(numbers))))
+    return GroupNumber(suggestion, min(numbers), max(numbers), curves, preferred)
 
 
 def _curves(rows: np.ndarray, k_max: int, rng: np.random.RandomState) -> pd.DataFrame:
     """Compute the curves of `estimate_n_clusters`, for rows (n, d) of length one."""
     n, graph = len(rows), clustering.neighbour_graph(rows)
     spectrum = clustering.spectrum(graph, k_max + 1, random_state=rng)
-    halves = [half for _ in range(N_SPLITS) for half in np.array_split(rng.permutation(n), 2)]
+    splits = [rng.permutation(n)[: 2 * MOST_HALF] for _ in range(N_SPLITS)]
+    halves = [half for split in splits for half in np.array_split(split, 2)]
     shown = rng.permutation(n)[:MOST_SHOWN]
     distances = pairwise_distances(rows[shown])
 
@@ -129,7 +127,9 @@ def _curves(rows: np.ndarray, k_max: int, rng: np.random.RandomState) -> pd.Data
             part = clustering.Spectrum(spectrum.values[: 3 * k], spectrum.vectors[:, : 3 * k])
             n_steps = clustering.walk_length(part, k)
             ends = means.fit(clustering.spectral_embedding(part, n_steps=n_steps)).labels_
-            curves.loc[k, "silhouette"] = np.mean([silhouette(groups[shown]) for groups in found])
+            curves.loc[k, "silhouette"] = np.mean(
+                [silhouette(groups[shown]) for groups in found[:2]]
+            )
             curves.loc[k, "walk"] = silhouette(ends[shown])
         k = max(k + 1, round(STEP * k))
     return curves[[*RULES]].reset_index()
