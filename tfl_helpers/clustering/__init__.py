@@ -7,7 +7,7 @@ pairs of changed copies.
 """
 
 from tfl_helpers.clustering.assignment import BALANCES, balanced_kmeans, consensus, match, sinkhorn
-from tfl_helpers.clustering.doubt import Doubt, share_flagged
+from tfl_helpers.clustering.doubt import CLEAR, Doubt, share_flagged
 from tfl_helpers.clustering.graph import (
     Spectrum,
     leading_components,

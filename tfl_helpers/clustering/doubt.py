@@ -22,10 +22,10 @@ CLEAR, MANY = 2 / 3, 0.05  # share of a vote that is clear; share of rows withou
 class Doubt:
     """Rank rows by how likely they are in a wrong group; no single rule finds most mistakes.
 
-    Mean rank of three scores: how much nearer another group's mean is than that of its own; the
-    same where random walks from it lead (`spectral_embedding`); how surprising the groups of its 50
-    nearest rows are, as -log of the share that each has among the neighbours of its own group. So
-    a kind that was cut into groups side by side is not taken for a mistake.
+    Mean rank of three scores: how far the mean of a row's group is, as a share of the distance to
+    the nearest other mean; the same where random walks lead (`spectral_embedding`); how surprising
+    the groups of its 50 nearest rows are, as -log of the share that each has among the neighbours
+    of its own group. So groups side by side, of one kind that was cut, are less of a surprise.
 
     Parameters
     ----------
@@ -42,6 +42,8 @@ class Doubt:
     ----------
     known_ : np.ndarray
         float64 (n,): share of the rows that are no more doubtful, 1 for the most doubtful.
+    scores_ : np.ndarray
+        float64 (n, 3): distances to means, surprise, distances where walks lead.
 
     Examples
     --------
@@ -72,29 +74,29 @@ class Doubt:
         self._means, links = _means(rows, self._groups), np.ones((k, k))
         np.add.at(links, (self._groups[:, None], self._groups[near[0]]), 1)
         self._surprise = -np.log(links / links.sum(axis=1, keepdims=True))
-        scores = self._score(rows, self._groups, near[0])
-        walked = _margin(places, _means(places, self._groups), self._groups)
-        ranks = [rankdata(score) / n for score in (*scores, walked)]
-        self.known_ = rankdata(sum(ranks)) / n
-        self._scores = [np.sort(score) for score in scores]
-        self._sums = np.sort(ranks[0] + ranks[1])
+        two = self._score(rows, self._groups, near[0])
+        walked = _nearness(places, _means(places, self._groups), self._groups)
+        self.scores_ = np.column_stack([*two, walked])
+        ranks = rankdata(self.scores_, axis=0) / n
+        self.known_ = rankdata(ranks.sum(axis=1)) / n
+        self._two, self._sums = np.sort(two), np.sort(ranks[:, :2].sum(axis=1))
 
     def of(self, rows: np.ndarray, groups: ArrayLike) -> np.ndarray:
         """Rank other rows (m, d) in groups (m,) among the known ones: float64 (m,).
 
         They have been on no walk, so two scores have to do.
         """
-        if not hasattr(self, "_sums"):
+        if not hasattr(self, "scores_") or not len(rows):
             return np.full(len(rows), 0.5)
         own = np.searchsorted(self._names, groups).clip(max=len(self._names) - 1)
         scores = self._score(rows, own, self._search.kneighbors(rows, return_distance=False))
-        ranks = [_rank_among(*pair) for pair in zip(self._scores, scores, strict=True)]
+        ranks = [_rank_among(*pair) for pair in zip(self._two, scores, strict=True)]
         return _rank_among(self._sums, ranks[0] + ranks[1])
 
     def _score(self, rows: np.ndarray, own: np.ndarray, near: np.ndarray) -> list[np.ndarray]:
         """Two of the scores, of rows in the groups `own` with the neighbours `near`."""
         surprise = self._surprise[own[:, None], self._groups[near]].mean(axis=1)
-        return [_margin(rows, self._means, own), surprise]
+        return [_nearness(rows, self._means, own), surprise]
 
 
 def share_flagged(unclear: bool | np.ndarray) -> float:
@@ -110,12 +112,12 @@ def _means(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return np.stack([rows[groups == g].mean(axis=0) for g in range(groups.max() + 1)])
 
 
-def _margin(rows: np.ndarray, means: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Distance to the mean of the own group, less that to the nearest other (n,)."""
+def _nearness(rows: np.ndarray, means: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Distance to the mean of the own group, as a share of that to the nearest other (n,)."""
     distances = pairwise_distances(rows, means)
     at = np.arange(len(rows)), groups
     own, distances[at] = distances[at], np.inf
-    return own - distances.min(axis=1)
+    return own / np.maximum(distances.min(axis=1), 1e-9)
 
 
 def _rank_among(known: np.ndarray, values: np.ndarray) -> np.ndarray:

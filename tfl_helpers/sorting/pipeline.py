@@ -285,17 +285,18 @@ def _results(
         goes_by = goes_by.map(original).where(lambda name: name != "", goes_by)
     place = pd.Index(used, dtype=object).get_indexer(goes_by)  # -1 takes what is appended below
     group = np.append(np.array(found.names, object)[found.labels], "")[place]
+    doubt = np.append(found.doubt.round(4), np.nan)[place]
     unsure = np.append(found.unsure, False)[place]
     placed = store.placed().reindex(looked["file"].map(store.digests()))
     corrected = placed["said"].fillna("").to_numpy()
     said = (corrected != "") & (place >= 0)
-    group[said], unsure[said] = placed["group"].to_numpy()[said], False
+    group[said], doubt[said], unsure[said] = placed["group"].to_numpy()[said], 0, False
     twice = {cleaning.PROBLEMS["duplicate"], cleaning.PROBLEMS["near-duplicate"], ""}
     details = looked["detail"].str.split("; ")
     columns = {
         "file": looked["file"],
         "group": group,
-        "confidence": np.append(found.p.max(1).round(3), np.nan)[place],
+        "doubt": doubt,
         "unsure": unsure,
         "duplicate_of": looked["duplicate_of"].where(
             looked["keep"] | (goes_by == looked["file"]), goes_by
@@ -305,7 +306,7 @@ def _results(
         "place": place,
     }
     table = pd.DataFrame(columns, dtype=object)  # names of files need not be valid text
-    table = table.astype({"confidence": float, "unsure": bool, "place": int})
+    table = table.astype({"doubt": float, "unsure": bool, "place": int})
     if known is None:
         return table, found
     given, estimate = names_from_examples(table, known, found.names)
@@ -321,8 +322,7 @@ def _draw(
     write_table(table, out / "groups.csv")
     shown = table[table["group"] != ""]
     pictures, places = store.pictures(shown["file"]), lay_out(found.z, shown["place"], seed)
-    typical = found.typical()[shown["place"]]
-    write_gallery(out / "gallery.html", table, pictures, places, typical=typical, **how)
+    write_gallery(out / "gallery.html", table, pictures, places, **how)
 
 
 def _remember(store: Store, table: pd.DataFrame, found: Groups, state: str) -> None:
