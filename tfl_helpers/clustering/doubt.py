@@ -15,6 +15,7 @@ from tfl_helpers.clustering.graph import (
     walk_spectrum,
 )
 
+WEIGHTS = 1, 2, 1  # of the scores
 N_NEIGHBORS = 50  # the nearest fifteen of a mistake are often mistakes, too
 CLEAR, MANY = 2 / 3, 0.05  # share of a vote that is clear; share of rows without that are many
 
@@ -25,7 +26,8 @@ class Doubt:
     Mean rank of three scores: how far the mean of a row's group is, as a share of the distance to
     the nearest other mean; the same where random walks lead (`spectral_embedding`); how surprising
     the groups of its 50 nearest rows are, as -log of the share that each has among the neighbours
-    of its own group. So groups side by side, of one kind that was cut, are less of a surprise.
+    of its own group. This counts twice, as groups side by side, of one kind that was cut, are less
+    of a surprise.
 
     Parameters
     ----------
@@ -77,7 +79,7 @@ class Doubt:
         two = self._score(rows, self._groups, near[0])
         walked = _nearness(places, _means(places, self._groups), self._groups)
         self.scores_ = np.column_stack([*two, walked])
-        ranks = rankdata(self.scores_, axis=0) / n
+        ranks = rankdata(self.scores_, axis=0) / n * WEIGHTS
         self.known_ = rankdata(ranks.sum(axis=1)) / n
         self._two, self._sums = np.sort(two), np.sort(ranks[:, :2].sum(axis=1))
 
@@ -90,8 +92,11 @@ class Doubt:
             return np.full(len(rows), 0.5)
         own = np.searchsorted(self._names, groups).clip(max=len(self._names) - 1)
         scores = self._score(rows, own, self._search.kneighbors(rows, return_distance=False))
-        ranks = [_rank_among(*pair) for pair in zip(self._two, scores, strict=True)]
-        return _rank_among(self._sums, ranks[0] + ranks[1])
+        ranks = [
+            weight * _rank_among(*pair)
+            for weight, *pair in zip(WEIGHTS[:2], self._two, scores, strict=True)
+        ]
+        return _rank_among(self._sums, sum(ranks))
 
     def _score(self, rows: np.ndarray, own: np.ndarray, near: np.ndarray) -> list[np.ndarray]:
         """Two of the scores, of rows in the groups `own` with the neighbours `near`."""
