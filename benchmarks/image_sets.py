@@ -1,7 +1,7 @@
 """Sets of images for `doubt.py` and `skew.py`: features of a frozen backbone, and what is right.
 
-`draw` gives one by name and seed. Classes are drawn anew with each seed, so are the images of one
-that is too large; what has neither is the same each time.
+`draw` gives one by name and seed. Classes are drawn anew with each seed, so are 500 images of each,
+and the images of what is too large; what has neither is the same each time.
 """
 
 import os
@@ -51,6 +51,8 @@ def draw(name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     if kind[:1].isdigit():
         classes = classes[: int(kind.split()[0])]
     sizes = np.array([np.sum(y == c) for c in classes])
+    if kind.isdigit():
+        sizes = sizes.clip(max=500)
     if kind.endswith("skewed"):
         shares = SHARES if len(classes) == 5 else np.geomspace(1, 0.1, len(classes))
         sizes = np.rint(sizes.min() * shares).astype(int)

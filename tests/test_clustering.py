@@ -276,14 +276,14 @@ def test_sinkhorn_keeps_its_sums(n):
 
 def test_a_handful_that_all_graphs_agree_on_is_no_group(monkeypatch):
     z, member = clouds()
-    real, calls = neighbours.balanced_kmeans, []
+    real, calls = neighbours.group_places, []
 
     def planted(*args, **options):
         calls.append(real(*args, **options))
         odd = (np.arange(len(z)) < 2) * np.arange(1, len(z) + 1)  # two rows alone, the rest in one
         return odd if len(calls) > 9 else RNG.permutation(3)[calls[-1]]  # on the longest walk
 
-    monkeypatch.setattr(neighbours, "balanced_kmeans", planted)
+    monkeypatch.setattr(neighbours, "group_places", planted)
     monkeypatch.setattr(neighbours, "stability", lambda found: len(calls))  # the longest is liked
     found = NeighbourClustering(3, random_state=0).fit(z)
     assert len(calls) == 12

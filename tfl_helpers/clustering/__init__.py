@@ -6,7 +6,15 @@ one. `neighbours` puts these together in `NeighbourClustering`. `pair_heads` tra
 pairs of changed copies.
 """
 
-from tfl_helpers.clustering.assignment import BALANCES, balanced_kmeans, consensus, match, sinkhorn
+from tfl_helpers.clustering.assignment import (
+    BALANCES,
+    balanced_kmeans,
+    consensus,
+    group_places,
+    linked,
+    match,
+    sinkhorn,
+)
 from tfl_helpers.clustering.doubt import CLEAR, Doubt, share_flagged
 from tfl_helpers.clustering.graph import (
     Spectrum,

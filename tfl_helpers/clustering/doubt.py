@@ -88,7 +88,7 @@ class Doubt:
 
         They have been on no walk, so two scores have to do.
         """
-        if not hasattr(self, "scores_") or not len(rows):
+        if not hasattr(self, "scores_"):
             return np.full(len(rows), 0.5)
         own = np.searchsorted(self._names, groups).clip(max=len(self._names) - 1)
         scores = self._score(rows, own, self._search.kneighbors(rows, return_distance=False))

@@ -17,7 +17,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from tfl_helpers.clustering.assignment import BALANCES, balanced_kmeans, consensus
+from tfl_helpers.clustering.assignment import BALANCES, LINKED, consensus, group_places
 from tfl_helpers.clustering.doubt import CLEAR, N_NEIGHBORS, Doubt, share_flagged
 from tfl_helpers.clustering.graph import (
     local_scale,
@@ -39,7 +39,7 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
     2. Link every row with its nearest neighbours, near and farther ones (`neighbour_graph`).
     3. Place the rows by where random walks on each graph lead, so long that about `n_clusters`
        directions are left, or up to three times longer (`walk_length`, `spectral_embedding`).
-    4. Find groups there (`balanced_kmeans`), by the walks on which the graphs agree best.
+    4. Find groups there (`group_places`), by the walks on which the graphs agree best.
     5. Let the three labelings vote (`consensus`). A new image takes the weighted vote of its
        nearest training images. Equal rows count once, and are in one group.
     6. Rank the rows by how likely their group is wrong (`Doubt`).
@@ -50,9 +50,9 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         Number of groups; principal components that are kept.
     n_neighbors : int
         Neighbours in the vote and, times `WIDTHS`, in the graphs.
-    balance : {"relaxed", "uniform", "none"}
-        All groups drawn to equal size, equally large, or as they come: see
-        `selection.balance_evidence`.
+    balance : {"relaxed", "uniform", "none", "linked"}
+        All groups drawn to equal size, equally large, as k-means finds them, or joined upwards, so
+        that a large one stays whole: `selection.balance_evidence` says which.
     random_state : int, RandomState or None
         An int makes every fit the same.
 
@@ -141,8 +141,8 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
 
     def _check_settings(self, n: int) -> None:
         """Raise ValueError where a setting makes no sense for n rows."""
-        if self.balance not in BALANCES:
-            raise ValueError(f"balance={self.balance!r} must be one of {', '.join(BALANCES)}")
+        if self.balance not in (names := [*BALANCES, LINKED]):
+            raise ValueError(f"balance={self.balance!r} must be one of {', '.join(names)}")
         for name in ("n_clusters", "n_neighbors", "n_components"):
             check_scalar(getattr(self, name), name, Integral, min_val=1)
         if n < self.n_clusters:
@@ -184,8 +184,7 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
                 for spectrum, n_steps in zip(spectra, steps, strict=True)
             ]
             labelings = [
-                balanced_kmeans(z, k, self.balance, random_state=rng.randint(MAX_SEED))
-                for z in places
+                group_places(z, k, self.balance, random_state=rng.randint(MAX_SEED)) for z in places
             ]
             smallest = min(np.bincount(groups, minlength=k).min() for groups in labelings)
             standing = smallest >= least, stability(labelings)

@@ -184,7 +184,8 @@ def drawn(n: int, seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
     """Draw the rows to learn from, at most 20,000 of n; the others come in parts."""
     order = np.random.default_rng(seed).permutation(n)
     rest = np.sort(order[MOST_FITTED:])
-    return np.sort(order[:MOST_FITTED]), np.array_split(rest, -(-len(rest) // AT_ONCE) or 1)
+    parts = [rest[i : i + AT_ONCE] for i in range(0, len(rest), AT_ONCE)]
+    return np.sort(order[:MOST_FITTED]), parts
 
 
 def rank_by_doubt(z: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
