@@ -37,6 +37,10 @@ BACKBONE = (
     "and drawings, needs no network; or another of keras.applications"
 )
 CLUSTERER = "how groups are found: neighbours (as it is)"
+BALANCE = (
+    "groups are drawn to equal size (relaxed), come as they are (none), are joined upwards, where "
+    "a large one stays whole (linked), or made equal (uniform); auto (as it is) asks the images"
+)
 EXAMPLES = "columns file,name: what a few images show, to name groups and test them"
 WHEELS = {
     "metavar": "SYSTEM[:PYTHON]",
@@ -144,6 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     sort.add_argument("--backbone", default="MobileNetV2", metavar="NAME", help=BACKBONE)
     sort.add_argument("--size", type=int, metavar="PIXELS", help="side that the network sees")
     sort.add_argument("--clusterer", default="neighbours", metavar="NAME", help=CLUSTERER)
+    balances = ["auto", "relaxed", "none", "linked", "uniform"]
+    sort.add_argument("--balance", choices=balances, default="auto", help=BALANCE)
     sort.add_argument("--examples", type=Path, metavar="CSV", help=EXAMPLES)
     sort.add_argument("--corrections", type=Path, metavar="CSV", help="exported by gallery.html")
     sort.add_argument("--arrange", choices=["copy", "link"], help=ARRANGE)

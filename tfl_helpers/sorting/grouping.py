@@ -40,6 +40,7 @@ class Settings:
     seed: int
     arrange: str | None
     near_duplicates: str
+    balance: str = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,7 @@ class Groups:
     guessed: int | None = None  # images that their number was guessed with; 0: too few for that
     scores: dict[str, float] = field(default_factory=dict)
     estimate: dict[str, Any] | None = None  # from `names_from_examples`
+    balance: str | None = None  # of a clusterer that has one
 
     @property
     def labels(self) -> np.ndarray:
@@ -109,7 +111,10 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # groups that stay empty are seen
-        fitted, p, doubt = cluster(CLUSTERERS[settings.clusterer](k, seed), z, seed)
+        clusterer = CLUSTERERS[settings.clusterer](k, seed)
+        if hasattr(clusterer, "balance"):
+            clusterer.set_params(balance=choose_balance(z, k, settings))
+        fitted, p, doubt = cluster(clusterer, z, seed)
     steady = getattr(fitted, "stability_", None)
     scores = {} if steady is None else {"stability": round(steady, 3)}
     names = kept_names(p, before["group"].where(known, None))
@@ -117,7 +122,8 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
         groups = np.where(said, before["group"], np.array(names, object)[p.argmax(1)])
         names, p = propagate_corrections(z, groups, said, seed=seed)
         doubt = rank_by_doubt(z, p.argmax(1), seed)
-    return Groups(z, p, doubt, names, suggestion, True, guessed, scores)
+    balance = getattr(fitted, "balance", None)
+    return Groups(z, p, doubt, names, suggestion, True, guessed, scores, balance=balance)
 
 
 def far_from(z: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -201,6 +207,17 @@ def rank_by_doubt(z: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     for part in rest:
         doubt[part] = ranking.of(rows[part], groups[part])
     return doubt
+
+
+def choose_balance(z: np.ndarray, k: int, settings: Settings) -> str:
+    """Say how the sizes of k groups are drawn: as asked for, else as a probe finds best."""
+    from tfl_helpers.selection import balance_evidence
+
+    if settings.balance != "auto":
+        return settings.balance
+    if not 2 <= k <= min(len(z), MOST_GUESSED) // 4:
+        return "relaxed"
+    return str(balance_evidence(z, k, random_state=settings.seed).index[0])
 
 
 def suggest_number(z: np.ndarray, seed: int) -> dict[str, int]:

@@ -40,6 +40,7 @@ from tfl_helpers.sorting.summary import summarise
 from tfl_helpers.sorting.table import read_table, write_table
 
 RESULTS = ("groups.csv", "gallery.html", "model.keras", "summary.json")
+BALANCES = ("auto", "relaxed", "none", "linked", "uniform")
 ANSWERS = "answers.csv"  # there if a person said something
 
 
@@ -51,6 +52,7 @@ def sort_folder(
     backbone: str = "MobileNetV2",
     size: int | None = None,
     clusterer: str = "neighbours",
+    balance: str = "auto",
     examples: str | Path | None = None,
     corrections: str | Path | None = None,
     arrange: str | None = None,
@@ -77,6 +79,9 @@ def sort_folder(
         the groups are those of the corrections.
     backbone, clusterer : str
         "MobileNetV2" for photos, "letters" for characters (`backbones.names`); one of `CLUSTERERS`.
+    balance : {"auto", "relaxed", "none", "linked", "uniform"}
+        Whether groups are drawn to equal size, see `clustering.NeighbourClustering`; "auto" asks
+        the images (`selection.balance_evidence`).
     size : int, optional
         Height and width that the backbone sees; by default what suits it.
     examples : str or Path, optional
@@ -112,7 +117,7 @@ def sort_folder(
         raise ValueError("the folder's path is empty, or that of the results: '.' is this folder")
     folder, out = Path(folder).expanduser(), Path(out).expanduser()
     names, passed = walk(folder, all_files)
-    settings = Settings(backbone, groups, clusterer, seed, arrange, near_duplicates)
+    settings = Settings(backbone, groups, clusterer, seed, arrange, near_duplicates, balance)
     _check(folder, out, names, settings, corrections)
     known = None if examples is None else read_examples(examples, names)
     from tfl_helpers import backbones  # TensorFlow: only now, as it takes a while
@@ -172,6 +177,8 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings, correc
         raise ValueError(f"groups is a whole number from 1, or 'auto', not {k!r}")
     if settings.arrange not in (None, "copy", "link"):
         raise ValueError(f"arrange is 'copy', 'link' or None, not {settings.arrange!r}")
+    if settings.balance not in BALANCES:
+        raise ValueError(f"balance is one of {', '.join(BALANCES)}, not {settings.balance!r}")
     if settings.near_duplicates not in ("keep", "drop"):
         raise ValueError(f"near_duplicates is 'keep' or 'drop', not {settings.near_duplicates!r}")
     if (name := settings.clusterer) not in CLUSTERERS:
@@ -236,7 +243,7 @@ def _write_answers(out: Path, store: Store, files: pd.Series) -> int:
 def _state(settings: Settings, known: Any, names: list[str], rows: list[dict]) -> str:
     """Hash what a result hangs on; where it is the same again, nothing is to be done."""
     hangs_on = (tfl_helpers.__version__, settings.backbone, settings.clusterer, settings.seed)
-    hangs_on += (settings.near_duplicates,)
+    hangs_on += settings.near_duplicates, settings.balance
     files = [(name, *row["stat"]) for name, row in zip(names, rows, strict=True)]
     content = json.dumps([hangs_on, known, files], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
