@@ -6,7 +6,7 @@
 as there are kinds, and again with more, √(kinds · √images), as `sort` shows them. An image is a
 mistake if its group stands for another kind: matched one to one, or, with more groups, the kind
 most frequent in it. The winner's share of the vote (how doubt was measured before), the ranking by
-`clustering.Doubt` and its single scores are asked to find them: `auroc` (1: all mistakes before all
+`clustering.Doubt`, the same from "labels alone", and its single scores are to find them: `auroc` (1: all mistakes before all
 others, 0.5: chance), `in_tenth` (mistakes among the most doubtful tenth), mean and sd of the seeds.
 "new" is fitted on one half and ranks the other; it and "more" have one seed on all but digits,
 which have two. `flag` is how many images are called unsure, `held` how many of these are mistakes;
@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from image_sets import BALANCED, draw
 from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import normalize
 
 from tfl_helpers import clustering
 
@@ -66,8 +67,10 @@ def measure(name: str, seed: int) -> tuple[list[dict], pd.DataFrame]:
         model = clustering.NeighbourClustering(n_groups, random_state=seed).fit(z)
         wrong = kinds_of(model.labels_, y, n_groups)[model.labels_] != y
         vote, distances = model.predict_proba(z).max(axis=1), model._near(z)[1]
-        doubts = {"the vote": 1 - vote, "ranking": model.doubt_}
-        doubts |= dict(zip(SCORES, model._doubt.scores_.T, strict=True))
+        place = normalize(clustering.leading_components(z, random_state=seed))
+        alone = clustering.Doubt(place, model.labels_, random_state=seed)
+        doubts = {"the vote": 1 - vote, "ranking": model.doubt_, "labels alone": alone.known_}
+        doubts |= dict(zip(SCORES, alone.scores_.T, strict=True))
         rows += found(label, wrong, doubts)
         flags = {
             "the vote": (vote < 2 / 3) | (distances.mean(axis=1) > model.far_),

@@ -304,6 +304,11 @@ def test_unequal_groups_stay_unequal_unless_asked():
     free = NeighbourClustering(3, balance="none", random_state=0).fit(z)
     assert adjusted_rand_score(member, free.labels_) > 0.95
     assert sorted(np.bincount(free.labels_)) == pytest.approx([20, 40, 240], abs=4)
+    linked = NeighbourClustering(3, balance="linked", random_state=0).fit(z)
+    assert adjusted_rand_score(member, linked.labels_) > 0.95
+    many, kinds = clouds((3000, 300, 200))  # so many that some only follow
+    found = clustering.linked(many, 3, random_state=0)
+    assert len(found) == 3500 and adjusted_rand_score(kinds, found) > 0.99
     forced = clustering.balanced_kmeans(z, 3, "uniform", random_state=0)
     assert np.bincount(forced).max() < 180
 

@@ -20,7 +20,7 @@ SORT = """Sort a folder of images that nobody labelled into groups that look ali
 The folder is only read; all results go to OUT:
 
   gallery.html  a page to look at the groups, rename them and move images
-  groups.csv    the group of each file, how sure it is, duplicates and problems
+  groups.csv    the group of each file, how doubtful it is, duplicates and problems
   model.keras   a network that sorts new images into the same groups
   summary.json  settings, versions, counts, scores"""
 AGAIN = """Run it again to add what is new in the folder: what was read is not read again.

@@ -17,7 +17,7 @@ from tfl_helpers.evaluation import Pairing
 NOT_MEASURED = [
     "the suggestion has the best mean rank",
     "the number of groups with the best mean rank over the curves",
-    'best on test" is what nobody could have known',
+    '"best" is what nobody could have known',
 ]
 
 # 04-b: groups from the Laplacian's eigenvectors.

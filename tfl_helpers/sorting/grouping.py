@@ -1,4 +1,4 @@
-"""Find groups: how many, which image is in which and how surely, and what they are called."""
+"""Find groups: how many, which image is in which and how doubtful, and what they are called."""
 
 import warnings
 from collections.abc import Callable, Sequence
