@@ -6,8 +6,9 @@
 as there are kinds, and again with more, √(kinds · √images), as `sort` shows them. An image is a
 mistake if its group stands for another kind: matched one to one, or, with more groups, the kind
 most frequent in it. The winner's share of the vote (how doubt was measured before), the ranking by
-`clustering.Doubt`, the same from "labels alone", and its single scores are to find them: `auroc` (1: all mistakes before all
-others, 0.5: chance), `in_tenth` (mistakes among the most doubtful tenth), mean and sd of the seeds.
+`clustering.Doubt`, the same from "labels alone", and its single scores are to find them: `auroc`
+(1: all mistakes before all others, 0.5: chance), `in_tenth` (mistakes among the most doubtful
+tenth), mean and sd of the seeds.
 "new" is fitted on one half and ranks the other; it and "more" have one seed on all but digits,
 which have two. `flag` is how many images are called unsure, `held` how many of these are mistakes;
 of the vote those with less than 2/3 of it, or far from all.
