@@ -9,8 +9,8 @@ most frequent in it. The winner's share of the vote (how doubt was measured befo
 `clustering.Doubt`, the same from "labels alone", and its single scores are to find them: `auroc`
 (1: all mistakes before all others, 0.5: chance), `in_tenth` (mistakes among the most doubtful
 tenth), mean and sd of the seeds.
-"new" is fitted on one half and ranks the other; it and "more" have one seed on all but digits,
-which have two. `flag` is how many images are called unsure, `held` how many of these are mistakes;
+"new" is fitted on one half and ranks the other; it and "more" have one seed.
+`flag` is how many images are called unsure, `held` how many of these are mistakes;
 of the vote those with less than 2/3 of it, or far from all.
 
 Of the vote there is also the expected calibration error, and its ten parts: what it `says`, and
@@ -32,7 +32,7 @@ from tfl_helpers import clustering
 
 FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "doubt.json"
 SETS = (*BALANCED, "photos64, 30", "cifar10, 5 skewed")
-FEW = 1  # seeds for what is beside the point; 2 for digits
+FEW = 1  # seeds for what is beside the point
 SCORES = "by means", "by surprise", "by walks"
 
 
