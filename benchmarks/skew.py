@@ -50,6 +50,7 @@ def summary(name: str, runs: list[pd.DataFrame]) -> list[dict]:
         if balance in runs[0].index:
             seen = ["probe", "effective_groups", "smallest_share"]
             row |= table[seen].mean().to_dict() | {"first": int((table.place == 0).sum())}
+            row |= {f"{s}_of_seeds": table[s].round(4).tolist() for s in ("accuracy", "probe")}
         row |= {"images": int(table.images.mean()), "seeds": len(runs)}
         row["evidence_seconds"] = table.evidence_seconds.median()
         rows.append({s: round(v, 4) if isinstance(v, float) else v for s, v in row.items()})
@@ -69,7 +70,8 @@ def main() -> None:
         new = summary(name, runs)
         old = json.loads(FILE.read_text()) if FILE.exists() else []
         FILE.write_text(json.dumps([r for r in old if r["data"] != name] + new, indent=1) + "\n")
-        print(pd.DataFrame(new).drop(columns="skewed").to_string(index=False), flush=True)
+        shown = ["data", "balance", "accuracy_mean", "accuracy_sd", "probe", "first"]
+        print(pd.DataFrame(new)[shown].round(3).to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":
