@@ -9,7 +9,7 @@ most frequent in it. The winner's share of the vote (how doubt was measured befo
 `clustering.Doubt`, the same from "labels alone", and its single scores are to find them: `auroc`
 (1: all mistakes before all others, 0.5: chance), `in_tenth` (mistakes among the most doubtful
 tenth), mean and sd of the seeds.
-"new" is fitted on one half and ranks the other; it and "more" have one seed.
+"new" is fitted on one half and ranks the other; it and "more" have one seed, of sets up to 3,000.
 `flag` is how many images are called unsure, `held` how many of these are mistakes;
 of the vote those with less than 2/3 of it, or far from all.
 
@@ -32,7 +32,7 @@ from tfl_helpers import clustering
 
 FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "doubt.json"
 SETS = (*BALANCED, "photos64, 30", "cifar10, 5 skewed")
-FEW = 1  # seeds for what is beside the point
+FEW, LARGE = 1, 3_000  # seeds and images for what is beside the point
 SCORES = "by means", "by surprise", "by walks"
 
 
@@ -64,7 +64,8 @@ def measure(name: str, seed: int) -> tuple[list[dict], pd.DataFrame]:
     z, y = draw(name, seed)
     k, rows = y.max() + 1, []
     numbers = {"kinds": k, "more": round(np.sqrt(k * np.sqrt(len(y))))}
-    for label, n_groups in list(numbers.items())[: 1 + (seed < FEW)]:
+    aside = seed < FEW and len(z) <= LARGE
+    for label, n_groups in list(numbers.items())[: 1 + aside]:
         model = clustering.NeighbourClustering(n_groups, random_state=seed).fit(z)
         wrong = kinds_of(model.labels_, y, n_groups)[model.labels_] != y
         vote, distances = model.predict_proba(z).max(axis=1), model._near(z)[1]
@@ -82,7 +83,7 @@ def measure(name: str, seed: int) -> tuple[list[dict], pd.DataFrame]:
                 row |= {"flag": flag.sum(), "held": wrong[flag].sum()}
         if label == "kinds":
             votes = pd.DataFrame({"says": vote, "is_right": ~wrong})
-    if seed < FEW:
+    if aside:
         a, b = np.array_split(z, 2)
         model = clustering.NeighbourClustering(k, random_state=seed).fit(a)
         wrong = kinds_of(model.labels_, y[: len(a)], k)[model.predict(b)] != y[len(a) :]
