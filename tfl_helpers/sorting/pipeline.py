@@ -90,7 +90,7 @@ def sort_folder(
     corrections : str or Path, optional
         The CSV file exported by gallery.html. What it says holds from now on; like images follow.
     arrange : {"copy", "link"}, optional
-        Also fill `out`/sorted with a folder per group.
+        Also fill `out`/sorted with a folder per group, and one of the unsure.
     near_duplicates : {"keep", "drop"}
         Whether images that look the same as another are grouped like all, or go where that one
         goes, as copies of the same bytes do.
