@@ -18,7 +18,7 @@ NOT_MEASURED = [
     "found in one half of the images",
     "sets within 20 % of the truth",
     "2 is half or double",
-    'best on test" is what nobody could have known',
+    '"best" is what nobody could have known',
 ]
 
 # 04-b: groups from the Laplacian's eigenvectors.
@@ -94,7 +94,7 @@ def clouds(n):
 (z_train, train, _), (z_test, test, true) = clouds(500), clouds(400)
 model = NeighbourClustering(2, random_state=0).fit(z_train)
 wrong = Pairing(train.answers, model.labels_).predict(model.predict(z_test)) != true
-strict, usual = model.unsure(z_test, share=0.999), model.unsure(z_test)
+strict, usual = model.unsure(z_test, share=0.05), model.unsure(z_test)
 MISSED = int(wrong[~strict].sum())
 
 # 04-d: the vote of neighbours.

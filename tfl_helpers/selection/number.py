@@ -1,4 +1,4 @@
-"""How many groups there may be, and of which sizes."""
+"""How many groups there may be."""
 
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import entropy
 from sklearn.cluster import KMeans
 from sklearn.metrics import mutual_info_score, pairwise_distances, silhouette_score
 from sklearn.metrics.cluster import contingency_matrix, expected_mutual_information
@@ -18,7 +17,6 @@ from tfl_helpers import clustering
 
 MAX_SEED = np.iinfo(np.int32).max
 RULES = ("eigengap", "silhouette", "walk", "information")
-N_PARTS = 6  # random parts of the images, two thirds each, compared in pairs
 MOST_GROUPS, MOST_ROWS = 75, 5_000  # that are looked for; rows that are looked at
 STEP = 1.1  # from one number that is tried to the next, where that is more than one
 N_SPLITS, MOST_HALF = 2, 1_000  # of the rows into halves; rows of a half
@@ -164,63 +162,3 @@ def _one_cloud(leading: np.ndarray, rng: np.random.RandomState) -> bool:
     more = (found - cloud)[0].cumsum() / np.arange(1, found.shape[1] + 1)
     in_parts = 1 - found[1, 0] < 0.1 * (1 - cloud[1, 0])
     return bool(more.max() < 0.03 + 0.2 / np.sqrt(len(leading)) and not in_parts)
-
-
-def balance_evidence(z: ArrayLike, n_clusters: int, *, random_state: Any = None) -> pd.DataFrame:
-    """Group once with each balance and say what speaks for it.
-
-    Forcing equal sizes on unequal kinds cuts a large kind in two, right through neighbours, and
-    where it cuts is chance. Both can be seen. It cannot be seen that forcing would help.
-
-    Parameters
-    ----------
-    z, random_state
-        As in `estimate_n_clusters`.
-    n_clusters : int
-        Number of groups, 2 or more and fewer than two thirds of the rows.
-
-    Returns
-    -------
-    pd.DataFrame
-        A row per balance, best mean rank first (where they tie: relaxed, none, uniform).
-        `effective_groups`: exp of the entropy of the sizes. `smallest_group`: images. `agreement`
-        with the neighbours. `stability` of the groups found on two random parts, where they
-        overlap. `mean_rank` of the last two, 1 is best.
-    """
-    rng, z = check_random_state(random_state), np.asarray(z)
-    n = len(z)
-    if not 2 <= n_clusters < n * 2 // 3:
-        raise ValueError(f"n_clusters={n_clusters}: 2 <= n_clusters < {n * 2 // 3} is needed")
-    z = normalize(clustering.leading_components(z, random_state=rng.randint(MAX_SEED)))
-    parts = [np.sort(rng.choice(n, n * 2 // 3, replace=False)) for _ in range(N_PARTS)]
-    places = []
-    for part in (slice(None), *parts):
-        graph = clustering.neighbour_graph(z[part])
-        spectrum = clustering.walk_spectrum(graph, n_clusters, random_state=rng)
-        n_steps = clustering.walk_length(spectrum, n_clusters)
-        places.append(clustering.spectral_embedding(spectrum, n_steps=n_steps))
-    neighbours, rows = clustering.nearest(z)[0], []
-    for balance in ("relaxed", "none", "uniform"):
-        groups, stability = _group(places, parts, n_clusters, balance, rng)
-        sizes = np.bincount(groups, minlength=n_clusters)
-        agreement = clustering.agreement(groups, neighbours)
-        rows.append((balance, np.exp(entropy(sizes)), sizes.min(), agreement, stability))
-    columns = ["balance", "effective_groups", "smallest_group", "agreement", "stability"]
-    table = pd.DataFrame(rows, columns=columns).set_index("balance")
-    table["mean_rank"] = table[["agreement", "stability"]].rank(ascending=False).mean(axis=1)
-    return table.sort_values("mean_rank", kind="stable")
-
-
-def _group(
-    places: list[np.ndarray], parts: list[np.ndarray], k: int, balance: str, rng: Any
-) -> tuple[np.ndarray, float]:
-    """Group all images (the first places), and say how much pairs of parts (the others) agree."""
-    groups, *found = [
-        clustering.balanced_kmeans(place, k, balance, random_state=rng.randint(MAX_SEED))
-        for place in places
-    ]
-    runs = np.full((len(parts), len(groups)), clustering.NOT_GROUPED)
-    for run, part, of_part in zip(runs, parts, found, strict=True):
-        run[part] = of_part
-    pairs = zip(runs[::2], runs[1::2], strict=True)
-    return groups, np.mean([clustering.stability(pair) for pair in pairs])

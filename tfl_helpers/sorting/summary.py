@@ -46,6 +46,7 @@ def summarise(
         "suggestion": found.suggestion,
         "levels": {name: int(table[name].replace("", None).nunique()) for name in LEVELS},
         "too_few": found.guessed == 0,
+        "balance": found.balance,
         "scores": found.scores,
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "estimate": found.estimate,
@@ -64,6 +65,8 @@ def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
     ]
     if guess:
         lines.append(_said_of_number(guess, len(summary["groups"])))
+    if (balance := summary.get("balance")) not in (None, "relaxed"):
+        lines.append(f"groups are not drawn to equal size (--balance {balance})")
     if summary.get("too_few"):
         lines.append("too few images to guess a number of groups: say it (--groups K), or add some")
     if estimate and estimate["examples"]:
