@@ -8,7 +8,6 @@ import pandas as pd
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from tfl_helpers.clustering import leading_components, neighbour_graph
 from tfl_helpers.sorting.grouping import Groups
 from tfl_helpers.sorting.table import LEVELS
 
@@ -68,6 +67,8 @@ def join_groups(
     >>> join_groups(np.array([[9, 0], [9, 1], [0, 9], [1, 9], [2, 9]]), np.arange(5), [2])
     array([[0, 0, 2, 2, 2]])
     """
+    from tfl_helpers.clustering import leading_components, neighbour_graph
+
     k = int(labels.max()) + 1
     some = np.sort(np.random.default_rng(seed).permutation(len(z))[:MOST_LINKED])
     rows = leading_components(z[some], random_state=seed)
