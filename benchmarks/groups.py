@@ -13,8 +13,8 @@ suits the set, 160 for photos64. `--folder`: any folder with a subfolder per kin
 `before` is the rule of version 0.6 as `sort` asked it (3,000 images and 20 groups at most). Numbers
 of a set are means over the seeds, of a rule over all runs: `factor` is exp(mean |ln(number /
 kinds)|); `within` 20 % of the kinds, and `holds`, the kinds in the range told, are counted as of 21
-sets. `cpu_seconds`: the longest and the mean, on one thread. `cloud`: how often a set, one kind alone, or a cloud
-without groups was taken for one group.
+sets. `cpu_seconds`: the longest and the mean, on one thread. `cloud`: how often a set, one kind
+alone, or a cloud without groups was taken for one group.
 
 `clicks`: 3 to name a group, 1 to move an image that is not of its group's frequent kind. Groups are
 those where walks end (k-means there, seed 0), at sixteen numbers; between these the clicks are
