@@ -70,17 +70,19 @@ def join_groups(
     from tfl_helpers.clustering import leading_components, neighbour_graph
 
     k = int(labels.max()) + 1
+    result = np.zeros((len(sizes), k), int)
+    if k == 1:
+        return result
     some = np.sort(np.random.default_rng(seed).permutation(len(z))[:MOST_LINKED])
     rows = leading_components(z[some], random_state=seed)
     member = np.eye(k)[labels[some]]
     counts = member.sum(0).clip(1)
     linked = member.T @ (neighbour_graph(rows) @ member) / np.outer(counts, counts)
     apart = squareform(linked.max() - linked, checks=False)
-    tree = linkage(apart, "average") if k > 1 else None
-    result = np.zeros((len(sizes), k), int)
+    tree = linkage(apart, "average")
     inside = np.bincount(labels, minlength=k)
     for level, size in zip(result, sizes, strict=True):
-        joined = np.ones(k, int) if tree is None else fcluster(tree, size, "maxclust")
+        joined = fcluster(tree, size, "maxclust")
         for one in np.unique(joined):
             small = np.flatnonzero(joined == one)
             level[small] = small[inside[small].argmax()]
