@@ -36,6 +36,10 @@ BACKBONE = (
     "pretrained network: MobileNetV2 (as it is) for photos, fetched once; letters for handwriting "
     "and drawings, needs no network; or another of keras.applications"
 )
+LOOKS = (
+    "several looks at each photo, averaged: mirror, and factors of the size, such as "
+    "0.75,1,1.25,mirror; takes as many times as long"
+)
 CLUSTERER = "how groups are found: neighbours (as it is)"
 EXAMPLES = "columns file,name: what a few images show, to name groups and test them"
 WHEELS = {
@@ -143,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     sort.add_argument("--groups", type=_groups, metavar="K|auto", help=GROUPS)
     sort.add_argument("--backbone", default="MobileNetV2", metavar="NAME", help=BACKBONE)
     sort.add_argument("--size", type=int, metavar="PIXELS", help="side that the network sees")
+    sort.add_argument("--looks", type=_looks, metavar="LIST", help=LOOKS)
     sort.add_argument("--clusterer", default="neighbours", metavar="NAME", help=CLUSTERER)
     sort.add_argument("--examples", type=Path, metavar="CSV", help=EXAMPLES)
     sort.add_argument("--corrections", type=Path, metavar="CSV", help="exported by gallery.html")
@@ -159,6 +164,13 @@ def _path(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError("it is empty; . is this folder")
     return Path(text)
+
+
+def _looks(text: str) -> list[str | float]:
+    try:
+        return [look if look == "mirror" else float(look) for look in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"mirror, and factors of the size, not {text!r}") from None
 
 
 def _groups(text: str) -> int | str:
