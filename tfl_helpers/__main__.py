@@ -102,6 +102,9 @@ def _prefetch(options: argparse.Namespace) -> int:
     for given in options.backbone:
         from tfl_helpers import backbones
 
+        if backbones.is_preset(given):
+            print(f"{given}: {backbones.copy_preset(given, keras)}")
+            continue
         name, _, size = given.partition(":")
         usual = [datasets.describe(profile).backbone.get("size") for profile in PHOTO_PROFILES]
         sizes = [int(size)] if size else dict.fromkeys(filter(None, [backbones.PHOTO_SIZE, *usual]))

@@ -19,5 +19,6 @@ from tfl_helpers.backbones.contract import (
 )
 from tfl_helpers.backbones.families import load, names, suggested
 from tfl_helpers.backbones.joined import MIRROR, Looks, View, join, seen, views
+from tfl_helpers.backbones.presets import copy_preset, is_preset
 from tfl_helpers.backbones.saved_model import from_hub
 from tfl_helpers.backbones.weights import PHOTO_SIZE, WeightsMissingError, copy_to_bundle

@@ -182,8 +182,9 @@ def unfreeze(backbone: keras.Model, from_layer: str) -> keras.Model:
     for layer in backbone.layers:
         layer.trainable = layer is network(backbone)
     for place, layer in enumerate(layers):
-        normalises = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = place >= start and not normalises
+        layer.trainable = place >= start
+        for inner in layer._flatten_layers():
+            inner.trainable &= not isinstance(inner, keras.layers.BatchNormalization)
     return backbone
 
 

@@ -15,6 +15,7 @@ from tfl_helpers.backbones import letters
 from tfl_helpers.backbones.contract import assemble, look_up, pair
 from tfl_helpers.backbones.files import SUFFIXES, load_file
 from tfl_helpers.backbones.joined import join
+from tfl_helpers.backbones.presets import is_preset, load_preset
 from tfl_helpers.backbones.weights import APPLICATIONS, find_weights
 
 _MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # of ImageNet
@@ -34,9 +35,10 @@ def load(
     Parameters
     ----------
     name : str
-        One of `names`; or a file of Keras (.keras, .h5) that takes raw images; or two or three of
-        these put side by side, such as "MobileNetV2:128+EfficientNetB0", each part of their
-        features scaled to length one (`join`).
+        One of `names`; a file of Keras (.keras, .h5) that takes raw images; a preset of KerasHub,
+        such as "dinov2_small", hf://..., kaggle://... or a folder (`presets`, which says what of
+        each is taken); or two or three of these side by side, such as
+        "MobileNetV2:128+EfficientNetB0", the features of each scaled to length one (`join`).
     size : int or (int, int), optional
         Height and width that the network sees; by default what it was trained on. Of one network
         it may be told in the name, too: "MobileNetV2:128", "MobileNetV2:160x96".
@@ -74,6 +76,9 @@ def load(
         return join([load(part.strip(), **options) for part in name.split("+")])
     if told := re.fullmatch(r"(.+):(\d+)(?:x(\d+))?", name):
         name, size = told[1], (int(told[2]), int(told[3] or told[2]))
+    if is_preset(name):
+        options = {"layer": layer, "pooling": pooling, "weights": weights}
+        return load_preset(name, size=size and pair(size), **options)
     if Path(name).suffix in SUFFIXES or Path(name).is_file():
         return load_file(name, size=size and pair(size), layer=layer, pooling=pooling)
     family = FAMILIES[look_up(name, list(FAMILIES), "backbone")]
