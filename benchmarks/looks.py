@@ -32,11 +32,11 @@ PHOTOS, SEEDS, NAMES = 5_000, range(5), 50
 SMALL, LITE = "MobileNetV2:128", "other/efficientnet_lite0_224.keras"
 ROWS = {  # name: the backbone, looks, whether each part is centred and scaled to equal variance
     "MobileNetV2 at 128": (SMALL, None, False),
-    "its mean over sizes 96, 128, 160 and mirror images": (SMALL, (0.75, 1, 1.25, "mirror"), False),
     "EfficientNet-Lite0 at 224": (LITE, None, False),
     "MobileNetV2 and EfficientNet-Lite0": (f"{SMALL}+{LITE}", None, False),
     "MobileNetV2 and EfficientNet-Lite0, centred": (f"{SMALL}+{LITE}", None, True),
     "MobileNetV2 and EfficientNet-Lite0, mirror images too": (f"{SMALL}+{LITE}", "mirror", False),
+    "MobileNetV2 at 96, 128, 160, mirror images too": (SMALL, (0.75, 1, 1.25, "mirror"), False),
 }
 
 

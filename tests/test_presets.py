@@ -1,8 +1,11 @@
 """Networks of KerasHub, made here with random weights: what they give, in all of the package."""
 
+import importlib
+import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -176,6 +179,20 @@ def test_sort_takes_a_preset_and_its_model_predicts(presets, digit_files, tmp_pa
     read = np.stack([datasets.read_image(few / file) for file in table.index])
     found = pd.Series(model.predict(read, verbose=0).argmax(1), table.index)
     assert pd.crosstab(found, table["group"]).max(axis=1).sum() > 50
+
+
+@pytest.mark.slow
+def test_the_scoreboard_takes_a_preset(presets, tmp_path, monkeypatch):
+    root = Path(__file__).resolve().parents[1]
+    if not (root / "benchmarks").is_dir():
+        pytest.skip("benchmarks/ is part of the repository, not of the installed package")
+    monkeypatch.syspath_prepend(root / "benchmarks")
+    monkeypatch.setenv("TFL_CACHE_DIR", str(tmp_path))
+    run = ["digits", "--limit", "100", "--seeds", "1", "--out", str(tmp_path / "board.json")]
+    board = importlib.import_module("scoreboard")
+    board.main([*run, "--backbone", str(presets / "DINOV2"), "--methods", "k-means, L2"])
+    (row,) = json.loads((tmp_path / "board.json").read_text())
+    assert row["backbone"] == "DINOV2_224x224" and 0.1 < row["accuracy_mean"] < 1
 
 
 @pytest.mark.slow

@@ -193,7 +193,16 @@ def _load(backbone: str, size: int | None) -> Any:
     if size is None:  # also of a part of several
         names = [f"{n}:{usual['size']}" if n == usual["name"] else n for n in backbone.split("+")]
         backbone = "+".join(names)
-    network = backbones.load(backbone, size=size)
+    try:
+        network = backbones.load(backbone, size=size)
+    except backbones.WeightsMissingError as error:
+        asked = " ".join(f"--backbone {name}" for name in backbone.split("+"))
+        raise backbones.WeightsMissingError(
+            f"no file was read, as {backbone} is not at hand. Where there is a network run `python "
+            f"-m tfl_helpers prefetch --out DIR {asked}` and bring DIR here (MobileNetV2 is 9 MB, "
+            "with EfficientNetB0 26 MB, dinov2_small 88 MB), then set KERAS_HOME=DIR/keras; or "
+            f"take --backbone letters, for drawings, which ships with this. In full: {error}"
+        ) from error
     for part in backbones.parts(network):
         if backbones.input_size(part) is None:
             raise ValueError(f"{part.name} takes images of any size: say one (--size PIXELS)")
