@@ -183,9 +183,20 @@ def unfreeze(backbone: keras.Model, from_layer: str) -> keras.Model:
         layer.trainable = layer is network(backbone)
     for place, layer in enumerate(layers):
         layer.trainable = place >= start
-        for inner in layer._flatten_layers():
+        for inner in _with_inner(layer):
             inner.trainable &= not isinstance(inner, keras.layers.BatchNormalization)
     return backbone
+
+
+def _with_inner(layer: keras.Layer) -> list[keras.Layer]:
+    """List a layer and those that it is built of."""
+    found = [layer]
+    for one in found:  # it grows
+        for value in vars(one).values():
+            several = value if isinstance(value, list | tuple) else [value]
+            inner = [x for x in several if isinstance(x, keras.Layer)]
+            found += [x for x in inner if all(x is not known for known in found)]
+    return found
 
 
 def layer_output(model: keras.Model, layer: str) -> keras.KerasTensor:
