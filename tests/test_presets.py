@@ -102,9 +102,9 @@ def test_positions_are_interpolated(kind, presets):
     """Smooth positions come out as if drawn finer; the class token keeps its own."""
     folder = presets / kind
     tower = keras_hub.models.Backbone.from_preset(str(folder)).vision_encoder
-    table = tower.get_layer("embedding").position_embedding.embeddings.numpy()
+    table = tower.layers[1].position_embedding.embeddings.numpy()
     grid = table[-16:].reshape(4, 4, 16)
-    found = backbones.network(backbones.load(str(folder), size=24)).get_layer("embedding")
+    found = backbones.network(backbones.load(str(folder), size=24)).layers[1]
     found = found.position_embedding.embeddings.numpy()
     finer = tf.image.resize(grid, (6, 6), method="bicubic").numpy().reshape(36, 16)
     assert len(found) == 36 + len(table) - 16
