@@ -192,7 +192,7 @@ def test_the_scoreboard_takes_a_preset(presets, tmp_path, monkeypatch):
     board = importlib.import_module("scoreboard")
     board.main([*run, "--backbone", str(presets / "DINOV2"), "--methods", "k-means, L2"])
     (row,) = json.loads((tmp_path / "board.json").read_text())
-    assert row["backbone"] == "DINOV2_224x224" and 0.1 < row["accuracy_mean"] < 1
+    assert row["backbone"].startswith("DINOV2_") and 0.1 < row["accuracy_mean"] < 1
 
 
 @pytest.mark.slow

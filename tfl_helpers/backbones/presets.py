@@ -88,8 +88,11 @@ def load_preset(
     shape = {} if kind.tower else {"image_shape": (*size, 3)}
     model, *_ = _open(name, load_weights=weights is not None, **shape)
     tower = _in_size(model.vision_encoder, size) if kind.tower else model
+    title, weights_file = _slug(name), Path(name) / "model.weights.h5"
+    if weights_file.is_file():  # of one's own: another may be called the same
+        title += "_" + datasets.file_hash(weights_file, "")[:8]
     return assemble(
-        _slug(name),
+        title,
         kind.pooled(tower),
         preprocess=keras.layers.Rescaling(scale, offset, name="preprocess"),
         size=size,

@@ -125,9 +125,10 @@ def sort_folder(
     start, network = time.perf_counter(), _load(backbone, size)
     views = [backbones.views(part, looks) for part in backbones.parts(network)]
     by_name = [[view.name for view in of_part] for of_part in views]
+    distinct = {view.name: view for view in chain(*views)}
     settings = replace(settings, backbone=network.name, views=by_name)
     with Store.opened(out) as store, at_most(max_megapixels):
-        rows = _read(store, folder, out, names, [*chain(*views)], corrections, progress)
+        rows = _read(store, folder, out, names, [*distinct.values()], corrections, progress)
         state = _state(settings, known, names, rows)
         if corrections is None and _is_up_to_date(out, store, settings, state):
             return json.loads((out / "summary.json").read_text(encoding="utf-8"))
