@@ -82,8 +82,8 @@ def measure_views(
     train, test = scoreboard.load(name, limit)
     backbone, k = backbones.load(**backbones.suggested(name)), len(train.class_names)
     backbone = layers.side_by_side(backbone, VIEWS[name]) if name in VIEWS else backbone
-    mirror = name in scoreboard.MIRROR
-    a, b = (features.extract(backbone, images, mirror=mirror) for images in (train, test))
+    looks = backbones.MIRROR if name in scoreboard.MIRROR else None
+    a, b = (features.extract(backbone, images, looks=looks) for images in (train, test))
     method, changes = VIEWED, augmenter(name, damage=False).layers
     if not strokes:
         method = "ours, copies without strokes"
@@ -100,7 +100,7 @@ def measure_views(
         about = {"data": name, "method": method, "seed": seed, "n_train": len(train)}
         runs.append({**about, **score, "seconds": seconds})
         print({key: runs[-1][key] for key in ("data", "seed", "accuracy", "seconds")}, flush=True)
-    return _row(name, backbone.name + ", mirrored" * mirror, method, runs, len(test))
+    return _row(name, backbone.name + ", mirrored" * (looks is not None), method, runs, len(test))
 
 
 def own_sizes(a: np.ndarray, k: int, seed: int) -> np.ndarray | None:

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def sort_folder(
     groups: int | str | None = None,
     backbone: str = "MobileNetV2",
     size: int | None = None,
+    looks: Any = None,
     clusterer: str = "neighbours",
     balance: str = "auto",
     examples: str | Path | None = None,
@@ -80,12 +82,15 @@ def sort_folder(
         counted, and shown as more and smaller groups; with "kinds" as so many. Once corrected, the
         groups are those of the corrections.
     backbone, clusterer : str
-        "MobileNetV2" for photos, "letters" for characters (`backbones.names`); one of `CLUSTERERS`.
+        "MobileNetV2" for photos, "letters" for characters, a file of Keras, several joined by "+"
+        (see `backbones.load`); one of `CLUSTERERS`.
     balance : {"auto", "relaxed", "none", "linked", "uniform"}
         Whether groups are drawn to equal size, see `clustering.NeighbourClustering`; "auto" asks
         the images (`selection.balance_evidence`).
     size : int, optional
         Height and width that the backbone sees; by default what suits it.
+    looks : float, "mirror", or a sequence of them, optional
+        Several looks at each image, averaged, as in `features.extract`.
     examples : str or Path, optional
         A CSV file with columns file and name: what some images show. They name the groups and tell
         how far these can be trusted, but do not change them.
@@ -124,12 +129,13 @@ def sort_folder(
     known = None if examples is None else read_examples(examples, names)
     from tfl_helpers import backbones  # TensorFlow: only now, as it takes a while
 
-    start, usual = time.perf_counter(), describe("photos").backbone
-    known_size = usual["size"] if backbone == usual["name"] else None
-    network = backbones.load(backbone, size=size or known_size)
-    settings = replace(settings, backbone=network.name)
+    start, network = time.perf_counter(), _load(backbone, size)
+    views = [backbones.views(part, looks) for part in backbones.parts(network)]
+    by_name = [[view.name for view in of_part] for of_part in views]
+    distinct = {view.name: view for view in chain(*views)}
+    settings = replace(settings, backbone=network.name, views=by_name)
     with Store.opened(out) as store, at_most(max_megapixels):
-        rows = _read(store, folder, out, names, network, corrections, progress)
+        rows = _read(store, folder, out, names, [*distinct.values()], corrections, progress)
         state = _state(settings, known, names, rows)
         if corrections is None and _is_up_to_date(out, store, settings, state):
             return json.loads((out / "summary.json").read_text(encoding="utf-8"))
@@ -145,7 +151,7 @@ def sort_folder(
             _next(steps, "drawing the page")
             _draw(out, table, found, store, seed, title=folder.resolve().name, progress=progress)
             _next(steps, "training the model")
-            _write_model(out, network, found, seed)
+            _write_model(out, network, found, seed, looks)
         alone = fill_folders(folder, out, table, arrange, store, progress) if arrange else []
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
         summary = summarise(folder, settings, looked, table, found, seconds)
@@ -190,6 +196,30 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings, correc
         raise ValueError(f"{out} holds no earlier result that {corrections} could correct")
 
 
+def _load(backbone: str, size: int | None) -> Any:
+    """Load a network that sees one size; that which is usual for photos, in the usual one."""
+    from tfl_helpers import backbones
+
+    usual = describe("photos").backbone
+    if size is None:  # also of a part of several
+        names = [f"{n}:{usual['size']}" if n == usual["name"] else n for n in backbone.split("+")]
+        backbone = "+".join(names)
+    try:
+        network = backbones.load(backbone, size=size)
+    except backbones.WeightsMissingError as error:
+        asked = " ".join(f"--backbone {name}" for name in backbone.split("+"))
+        raise backbones.WeightsMissingError(
+            f"no file was read, as {backbone} is not at hand. Where there is a network run `python "
+            f"-m tfl_helpers prefetch --out DIR {asked}` and bring DIR here (MobileNetV2 is 9 MB, "
+            "with EfficientNetB0 26 MB, dinov2_small 88 MB), then set KERAS_HOME=DIR/keras; or "
+            f"take --backbone letters, for drawings, which ships with this. In full: {error}"
+        ) from error
+    for part in backbones.parts(network):
+        if backbones.input_size(part) is None:
+            raise ValueError(f"{part.name} takes images of any size: say one (--size PIXELS)")
+    return network
+
+
 def _is_result(out: Path) -> bool:
     """Tell a folder of results by any one of its files."""
     if (out / STORE).is_file():
@@ -207,7 +237,7 @@ def _read(
     folder: Path,
     out: Path,
     names: list[str],
-    network: Any,
+    views: list[Any],
     corrections: str | Path | None,
     progress: bool,
 ) -> list[dict]:
@@ -227,7 +257,7 @@ def _read(
 
     if corrections is not None and not empty:
         correct()  # before a file can change that was looked at
-    rows = read_new(store, folder, names, network, progress)
+    rows = read_new(store, folder, names, views, progress)
     if empty:  # a first run, or the store was deleted
         store.restore(earlier, read_answers(out / ANSWERS))
         if corrections is not None:
@@ -246,7 +276,7 @@ def _write_answers(out: Path, store: Store, files: pd.Series) -> int:
 def _state(settings: Settings, known: Any, names: list[str], rows: list[dict]) -> str:
     """Hash what a result hangs on; where it is the same again, nothing is to be done."""
     hangs_on = (tfl_helpers.__version__, settings.backbone, settings.clusterer, settings.seed)
-    hangs_on += settings.near_duplicates, settings.balance
+    hangs_on += settings.near_duplicates, settings.balance, settings.views
     files = [(name, *row["stat"]) for name, row in zip(names, rows, strict=True)]
     content = json.dumps([hangs_on, known, files], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
@@ -342,7 +372,7 @@ def _remember(store: Store, table: pd.DataFrame, found: Groups, state: str) -> N
     store.keep(table[table["group"] != ""] if found.is_new else None, state=state, **facts)
 
 
-def _write_model(out: Path, backbone: Any, found: Groups, seed: int) -> None:
+def _write_model(out: Path, backbone: Any, found: Groups, seed: int, looks: Any) -> None:
     """Write model.keras: raw RGB images to probabilities of the groups, without this package."""
     from tfl_helpers import selflabel
 
@@ -350,4 +380,5 @@ def _write_model(out: Path, backbone: Any, found: Groups, seed: int) -> None:
         return
     some = np.random.default_rng(seed).permutation(len(found.z))[:MOST_FITTED]
     with write_whole(out / "model.keras") as part:
-        selflabel.classifier(backbone, found.z[some], found.p[some], seed=seed).save(part)
+        z, p = found.z[some], found.p[some]
+        selflabel.classifier(backbone, z, p, looks=looks, seed=seed).save(part)
