@@ -38,7 +38,9 @@ def load_file(
     digest = datasets.file_hash(path, "")[:8]  # in the name, as another may be called the same
     own = {"network", "joined"} & {one.name for one in model.layers}
     if own and size is None and layer is None:
-        model.trainable, model.name = False, f"{model.name}_{digest}"
+        model.trainable = False
+        for one in {model, *parts(model)}:
+            one.name = f"{one.name}_{digest}"
         return model
     if len(parts(model)) > 1:
         raise ValueError(f"{path} is several networks side by side: it has no size or layer")
