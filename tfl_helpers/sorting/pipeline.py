@@ -24,8 +24,10 @@ from tfl_helpers.datasets import (
 )
 from tfl_helpers.datasets.decode import at_most
 from tfl_helpers.sorting.arrange import fill_folders
+from tfl_helpers.sorting.asking import choose_questions, large_pictures
 from tfl_helpers.sorting.corrections import (
     MOST_FITTED,
+    SAMPLED,
     names_from_examples,
     read_answers,
     read_corrections,
@@ -33,9 +35,9 @@ from tfl_helpers.sorting.corrections import (
     write_answers,
 )
 from tfl_helpers.sorting.gallery import lay_out, write_gallery
-from tfl_helpers.sorting.grouping import CLUSTERERS, Groups, Settings, find_groups
+from tfl_helpers.sorting.grouping import CLUSTERERS, FEW, Groups, Settings, find_groups
 from tfl_helpers.sorting.reading import read_new
-from tfl_helpers.sorting.store import STORE, Store
+from tfl_helpers.sorting.store import SAID, STORE, Store
 from tfl_helpers.sorting.summary import summarise
 from tfl_helpers.sorting.table import read_table, write_table
 
@@ -135,7 +137,7 @@ def sort_folder(
             found = find_groups(store, used, settings, (looked["duplicate_of"] != "").sum())
             table, found = _results(looked, used, found, store, known)
             _next(steps, "drawing the page")
-            _draw(out, table, found, store, seed, title=folder.resolve().name, progress=progress)
+            _draw(folder, out, table, looked, found, store, seed, progress)
             _next(steps, "training the model")
             _write_model(out, network, found, seed)
         alone = fill_folders(folder, out, table, arrange, store, progress) if arrange else []
@@ -211,8 +213,9 @@ def _read(
         digests = store.digests()
         now = {digests[file]: file for file in earlier["file"] if file in digests}
         renamed = {file: now[digest] for file, digest in digests.items() if digest in now}
-        table = read_corrections(corrections, earlier, renamed)
-        store.correct(table)
+        found = pd.Series(digests).map(store.placed()["group"]).to_dict()
+        table = read_corrections(corrections, earlier, renamed, found)
+        store.correct(table, table.attrs["opened"])
         store.keep(applied=this, one_name=table.attrs["one_name"])
 
     if corrections is not None and not empty:
@@ -315,14 +318,32 @@ def _results(
 
 
 def _draw(
-    out: Path, table: pd.DataFrame, found: Groups, store: Store, seed: int, **how: Any
+    folder: Path,
+    out: Path,
+    table: pd.DataFrame,
+    looked: pd.DataFrame,
+    found: Groups,
+    store: Store,
+    seed: int,
+    progress: bool,
 ) -> None:
-    """Write groups.csv and gallery.html; `how` is for `write_gallery`."""
+    """Write groups.csv and gallery.html."""
+    from tfl_helpers.clustering import leading_components
+
     write_table(table, out / "groups.csv")
-    shown = table[table["group"] != ""]
-    pictures, places = store.pictures(shown["file"]), lay_out(found.z, shown["place"], seed)
-    typical = found.typical()[shown["place"]]
-    write_gallery(out / "gallery.html", table, pictures, places, typical=typical, **how)
+    shown, looks = table[table["group"] != ""], looked[looked["keep"]]
+    how = {"title": folder.resolve().name, "progress": progress}
+    place, said = shown["place"].to_numpy(), table["corrected"].isin(SAID).to_numpy()
+    if len(looks) >= FEW:
+        rows = leading_components(found.z, random_state=seed, sample=SAMPLED)
+        how["places"] = lay_out(rows, seed)[place]
+        asked = choose_questions(rows, said[looks.index], seed=seed)
+        free = store.placed()["free"].reindex(shown["file"].map(store.digests())).eq(True)
+        sizes = looks[["file", "width", "height"]].iloc[asked.order].itertuples(index=False)
+        how["questions"] = asked.for_page(looks.index.to_numpy(), place, shown.index[free])
+        how["large"] = large_pictures(folder, sizes, store.fact("range"))
+    pictures, typical = store.pictures(shown["file"]), found.typical()[place]
+    write_gallery(out / "gallery.html", table, pictures, typical=typical, **how)
 
 
 def _remember(store: Store, table: pd.DataFrame, found: Groups, state: str) -> None:
