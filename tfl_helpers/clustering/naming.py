@@ -53,11 +53,15 @@ def questions(graph: sp.csr_matrix, n_questions: int, *, random_state: Any = Non
     own = np.sqrt(reach.diagonal())
     reach /= own[:, None] * own
     reached, chosen = np.zeros(len(some), "float32"), []
-    for _ in range(min(n_questions, len(some))):
-        gain = np.maximum(reach - reached, 0).sum(axis=1)
-        gain[chosen] = -1
-        chosen.append(int(gain.argmax()))
-        reached = np.maximum(reached, reach[chosen[-1]])
+    gain = np.full(len(some), np.inf)  # at most; it only ever falls, so that few are looked at again
+    while len(chosen) < min(n_questions, len(some)):
+        best = int(gain.argmax())
+        now = np.maximum(reach[best] - reached, 0).sum()
+        if now < gain[best]:
+            gain[best] = now
+            continue
+        chosen.append(best)
+        reached, gain[best] = np.maximum(reached, reach[best]), -1
     return some[chosen]
 
 
