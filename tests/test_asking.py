@@ -1,4 +1,4 @@
-"""Questions: a few images get a name from a person, and those like them follow, in page and sort."""
+"""A few images get a name from a person, and those like them follow, in the page and in `sort`."""
 
 import re
 import shutil
@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from test_gallery import BROWSER, CONTRAST, a_table, alts, chromium, export, group, said, show
+from test_gallery import BROWSER, CONTRAST, a_table, chromium, export, group, said, show
 from test_sorting import sort, table_of
 
-from tfl_helpers import clustering, datasets, evaluation, sorting
+from tfl_helpers import clustering, evaluation, sorting
 from tfl_helpers.sorting import asking
-from tfl_helpers.sorting.following import SEVERAL_KINDS, follow, links
+from tfl_helpers.sorting.following import SEVERAL_KINDS, follow
 
 BROWSES = pytest.mark.skipif(not BROWSER, reason="needs Chromium")
-KINDS = "zero one two three four five six seven eight nine".split()
+KINDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 __all__ = ["chromium", "show"]  # fixtures
 
 

@@ -53,7 +53,9 @@ def questions(graph: sp.csr_matrix, n_questions: int, *, random_state: Any = Non
     own = np.sqrt(reach.diagonal())
     reach /= own[:, None] * own
     reached, chosen = np.zeros(len(some), "float32"), []
-    gain = np.full(len(some), np.inf)  # at most; it only ever falls, so that few are looked at again
+    gain = np.full(
+        len(some), np.inf
+    )  # at most; it only ever falls, so that few are looked at again
     while len(chosen) < min(n_questions, len(some)):
         best = int(gain.argmax())
         now = np.maximum(reach[best] - reached, 0).sum()

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from PIL import Image
 
 from tfl_helpers.datasets import progress_bar, write_whole
@@ -41,16 +42,20 @@ def thumbnail(image: np.ndarray, shape: tuple[int, int] | None = None) -> bytes:
     return _webp(square, QUALITY)
 
 
-def lay_out(rows: np.ndarray, seed: int) -> np.ndarray:
+def lay_out(rows: np.ndarray, seed: int, graph: sp.csr_matrix | None = None) -> np.ndarray:
     """Place images on a map, alike ones close: (n, 2), from leading components (n, d).
 
-    t-SNE lays out a thousand; the others are placed beside those nearest.
+    t-SNE lays out a thousand; the others are placed beside those nearest. Before, each takes twice
+    the mean of those that it is linked with in a `graph`, so that all have a say.
     """
     from sklearn.manifold import TSNE
     from sklearn.neighbors import KNeighborsRegressor
     from sklearn.preprocessing import normalize
 
     rows = normalize(rows)
+    if graph is not None:
+        step = normalize(graph, "l1")
+        rows = normalize(step @ (step @ rows))
     some = np.sort(np.random.default_rng(seed).permutation(len(rows))[:MOST_PLACED])
     how = {"perplexity": min(30, len(some) / 4), "max_iter": 500, "random_state": seed}
     laid = TSNE(**how, n_jobs=1).fit_transform(rows[some])

@@ -336,8 +336,8 @@ def _draw(
     place, said = shown["place"].to_numpy(), table["corrected"].isin(SAID).to_numpy()
     if len(looks) >= FEW:
         rows = leading_components(found.z, random_state=seed, sample=SAMPLED)
-        how["places"] = lay_out(rows, seed)[place]
         asked = choose_questions(rows, said[looks.index], seed=seed)
+        how["places"] = lay_out(rows, seed, asked.graph)[place]
         free = store.placed()["free"].reindex(shown["file"].map(store.digests())).eq(True)
         sizes = looks[["file", "width", "height"]].iloc[asked.order].itertuples(index=False)
         how["questions"] = asked.for_page(looks.index.to_numpy(), place, shown.index[free])
