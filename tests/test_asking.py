@@ -320,44 +320,66 @@ def saved(page, path):
     return path
 
 
+@pytest.fixture
+def six_hundred(digits, tmp_path):
+    (tmp_path / "in").mkdir()
+    for number, pixels in enumerate(digits[0].images[:600]):
+        Image.fromarray(pixels[..., 0]).save(tmp_path / "in" / f"{number:04d}.png")
+    shutil.copy(tmp_path / "in" / "0001.png", tmp_path / "in" / "0001 copy.png")
+    return tmp_path / "in"
+
+
 @BROWSES
 @pytest.mark.browser
-def test_twenty_answers_name_nearly_all_and_sort_agrees(chromium, digits, kinds, tmp_path):
-    folder, out = tmp_path / "in", tmp_path / "out"
-    folder.mkdir()
-    for number, pixels in enumerate(digits[0].images[:600]):
-        Image.fromarray(pixels[..., 0]).save(folder / f"{number:04d}.png")
-    sort(folder, out)
+def test_twenty_answers_name_nearly_all_and_sort_agrees(chromium, six_hundred, kinds, tmp_path):
+    out = tmp_path / "out"
+    sort(six_hundred, out)
     page = chromium.new_page()
     page.goto((out / "gallery.html").as_uri())
     answers(page, kinds, 20)
     before = shown(page)
-    right = before.to_numpy() == kinds
+    right = before.drop("0001 copy.png").to_numpy() == kinds
     assert right.mean() >= 0.9 and min(right[kinds == kind].mean() for kind in KINDS) > 0.6
     assert re.search(r"guessed right: \d of 4 drawn", page.locator("#right").inner_text())
     table = sorting.read_table(saved(page, tmp_path / "c.csv"))
-    assert table["corrected"].value_counts().to_dict() == {"": 580, "named": 20}
+    page.close()
+    assert table["corrected"].value_counts().to_dict() == {"": 581, "named": 20}
     assert table["group"][table["corrected"] == ""].str.startswith("group ").all()
-    sort(folder, out, corrections=tmp_path / "c.csv")
+    sort(six_hundred, out, corrections=tmp_path / "c.csv")
     assert groups_of(out) == before.to_dict()
-    assert table_of(out)["corrected"].value_counts().to_dict() == {"": 580, "named": 20}
-    first = (out / "groups.csv").read_bytes()
-    sort(folder, out, corrections=shutil.copy(tmp_path / "c.csv", tmp_path / "d.csv"))
-    assert (out / "groups.csv").read_bytes() == first
-    # The page that is still open goes on from where it was
-    answers(page, kinds, 3)
-    sort(folder, out, corrections=saved(page, tmp_path / "e.csv"))
+    assert table_of(out)["corrected"].value_counts().to_dict() == {"": 581, "named": 20}
+
+
+@BROWSES
+@pytest.mark.browser
+@pytest.mark.slow
+def test_answers_go_on_in_an_old_page_a_new_one_and_without_the_store(
+    chromium, six_hundred, kinds, tmp_path
+):
+    out = tmp_path / "out"
+    sort(six_hundred, out)
+    page = chromium.new_page()
+    page.goto((out / "gallery.html").as_uri())
+    answers(page, kinds, 15)
+    page.locator("#groups [role=option]:not(.decided)").nth(0).click()
+    page.keyboard.press("c")
+    sort(six_hundred, out, corrections=saved(page, tmp_path / "c.csv"))
     assert groups_of(out) == shown(page).to_dict()
-    assert table_of(out)["corrected"].value_counts().to_dict() == {"": 577, "named": 23}
-    # and so does the new page, after a file was renamed and the store deleted
-    (folder / "0003.png").rename(folder / "0003 renamed.png")
+    first = (out / "groups.csv").read_bytes()
+    sort(six_hundred, out, corrections=shutil.copy(tmp_path / "c.csv", tmp_path / "d.csv"))
+    assert (out / "groups.csv").read_bytes() == first  # the second time it is no news
+    answers(page, kinds, 5)  # in the page that is still open
+    sort(six_hundred, out, corrections=saved(page, tmp_path / "e.csv"))
+    assert groups_of(out) == shown(page).to_dict()
+    assert (table_of(out)["corrected"] == "named").sum() == 20
+    (six_hundred / "0003.png").rename(six_hundred / "0003 renamed.png")
     (out / sorting.STORE).unlink()
-    sort(folder, out)
+    sort(six_hundred, out)
     same = {file.replace(" renamed", ""): name for file, name in groups_of(out).items()}
     assert same == shown(page).to_dict()
     page.goto((out / "gallery.html").as_uri())
     answers(page, kinds, 7)
-    sort(folder, out, corrections=saved(page, tmp_path / "f.csv"))
+    sort(six_hundred, out, corrections=saved(page, tmp_path / "f.csv"))
     assert groups_of(out) == shown(page).to_dict()
-    assert (table_of(out)["corrected"] == "named").sum() == 30
+    assert (table_of(out)["corrected"] == "named").sum() == 27
     page.close()
