@@ -38,13 +38,13 @@ def write(folder: Path, n: int, photos: np.ndarray) -> dict:
     """Write a page of so many images, in a process of its own; seconds, size and peak memory."""
     rng = np.random.default_rng(0)
     pictures = thumbnails(photos, n)
-    group, confidence = rng.integers(0, 20, n), rng.uniform(0.3, 1, n)
+    group, doubt = rng.integers(0, 20, n), rng.uniform(0, 1, n)
     table = pd.DataFrame(
         {
             "file": [f"photos/{i // 1000:03d}/image {i:06d}.jpg" for i in range(n)],
             "group": [f"group {g}" for g in group],
-            "confidence": confidence,
-            "unsure": confidence < 0.4,
+            "doubt": doubt,
+            "unsure": doubt > 0.9,
             "duplicate_of": "",
             "problem": "",
         }

@@ -1,14 +1,14 @@
-"""Kinds of unequal size: what each balance does, and whether its evidence finds the right one.
+"""Kinds of unequal size: what each balance does, and whether the probe finds the right one.
 
-    TFL_DATA_DIR=... python benchmarks/skew.py [DATA ...] [--limit 3000] [--seeds 5]
+    TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/skew.py [SET ...] [--seeds 5] [--limit 1500]
 
-Train and test are thinned so that the kind of rank r keeps a share r^-a of the images: a = 0 keeps
-all kinds equal, at a = 1 the largest is ten times the smallest. Which kind is large, and which
-images stay, is drawn anew with each seed. `selection.balance_evidence` sees training features
-only; then `NeighbourClustering` is fitted with each balance and scored on test. Writes
-results/skew.json, a row per data, a and balance: scores, means of the evidence, and how often
-the evidence put this balance first. The rows "first by evidence" and "best on test" say what
-following the evidence gives, and what nobody could have known.
+Eight sets of kinds that are about equally large, and two that are not (`image_sets.py`): one in
+which ten kinds go from all images to a tenth, and one of 1,000, 500, 200, 60 and 20. Which kind is
+large is drawn anew with each seed. `selection.balance_evidence` sees features only; then
+`NeighbourClustering` is fitted with each balance, and its groups of the same images are matched
+with kinds one to one. Writes results/skew.json, a row per set and balance: scores, mean and sd of
+the seeds, the probe, and how often it put this balance first. The rows "by the probe" and "best"
+say what following it gives, and what nobody could have known.
 """
 
 import argparse
@@ -17,86 +17,61 @@ import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
+from image_sets import BALANCED, SKEWED, draw
 
-from tfl_helpers import backbones, clustering, datasets, evaluation, features, selection
+from tfl_helpers import clustering, evaluation, selection
 
 FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "skew.json"
-EXPONENTS = (0.0, 0.5, 1.0)
 
 
-def thinned(answers: np.ndarray, exponent: float, seed: int) -> np.ndarray:
-    """Rows that stay; kinds are ranked by the same seed in train and test."""
-    rng, n = np.random.default_rng(seed), np.bincount(answers).min()
-    kept = []
-    for rank, kind in enumerate(rng.permutation(answers.max() + 1), start=1):
-        rows = rng.permutation(np.flatnonzero(answers == kind))
-        kept.append(rows[: max(round(n * rank**-exponent), 1)])
-    return np.sort(np.concatenate(kept))
-
-
-def measure(train, test, raw: list[np.ndarray], exponent: float, seed: int) -> pd.DataFrame:
-    """One row per balance: its evidence, found first, and its scores."""
-    answers = [evaluation.unseal(images.answers) for images in (train, test)]
-    rows = [thinned(y, exponent, seed) for y in answers]
-    (a, b), (y, y_test) = ([x[i] for x, i in zip(xs, rows, strict=True)] for xs in (raw, answers))
-    k, start = len(train.class_names), time.perf_counter()
-    table = selection.balance_evidence(a, k, random_state=seed)
+def measure(name: str, seed: int, limit: int) -> pd.DataFrame:
+    """One row per balance, the one that the probe prefers first."""
+    z, y = (part[:limit] for part in draw(name, seed))
+    k, start = y.max() + 1, time.perf_counter()
+    table = selection.balance_evidence(z, k, random_state=seed)
     table["evidence_seconds"] = time.perf_counter() - start
-    table["place"] = range(len(table))
     for balance in table.index:
-        model = clustering.NeighbourClustering(k, balance=balance, random_state=seed).fit(a)
-        found = evaluation.score(y, model.labels_, y_test, model.predict(b), n_groups=k)
-        table.loc[balance, ["accuracy", "nmi", "ari"]] = [
-            found[s] for s in ("accuracy", "nmi", "ari")
-        ]
-    return table.assign(n_train=len(a), n_test=len(b))
+        model = clustering.NeighbourClustering(k, balance=balance, random_state=seed).fit(z)
+        table.loc[balance, "accuracy"] = evaluation.hungarian_accuracy(y, model.labels_)
+    return table.assign(images=len(z), place=range(len(table)))
 
 
-def summary(runs: list[pd.DataFrame]) -> list[dict]:
+def summary(name: str, runs: list[pd.DataFrame]) -> list[dict]:
     """Means over the seeds, and the two rows of choices."""
-    chosen = {
-        "first by evidence": [run.iloc[0] for run in runs],
-        "best on test": [run.loc[run.accuracy.idxmax()] for run in runs],
-    }
-    balances = {name: [run.loc[name] for run in runs] for name in clustering.BALANCES}
+    found = {balance: [run.loc[balance] for run in runs] for balance in sorted(runs[0].index)}
+    found["by the probe"] = [run.iloc[0] for run in runs]
+    found["best"] = [run.loc[run.accuracy.idxmax()] for run in runs]
     rows = []
-    for name, found in (balances | chosen).items():
-        table = pd.DataFrame(found)
-        row = {"balance": name, "accuracy_sd": table.accuracy.std()}
-        row |= {f"{s}_mean": table[s].mean() for s in ("accuracy", "nmi", "ari")}
-        if name in balances:
-            seen = ["effective_groups", "smallest_group", "agreement", "stability"]
+    for balance, of in found.items():
+        table = pd.DataFrame(of)
+        row = {"data": name, "skewed": name in SKEWED, "balance": balance}
+        row |= {"accuracy_mean": table.accuracy.mean(), "accuracy_sd": table.accuracy.std()}
+        if balance in runs[0].index:
+            seen = ["probe", "effective_groups", "smallest_share"]
             row |= table[seen].mean().to_dict() | {"first": int((table.place == 0).sum())}
-        row |= {"n_train": int(table.n_train.mean()), "n_test": int(table.n_test.mean())}
-        row |= {"evidence_seconds": table.evidence_seconds.median(), "seeds": len(runs)}
+            row |= {f"{s}_of_seeds": table[s].round(4).tolist() for s in ("accuracy", "probe")}
+        row |= {"images": int(table.images.mean()), "seeds": len(runs)}
+        row["evidence_seconds"] = table.evidence_seconds.median()
         rows.append({s: round(v, 4) if isinstance(v, float) else v for s, v in row.items()})
     return rows
 
 
 def main() -> None:
-    """Measure each data set and exponent; print and record it."""
+    """Measure each set; print and record it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data", nargs="*", default=["digits", "mnist"])
-    parser.add_argument("--limit", type=int, default=3_000, help="training images at most")
+    parser.add_argument("sets", nargs="*", default=(*SKEWED, *BALANCED))
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--limit", type=int, default=1_500, help="images of a set at most")
     options = parser.parse_args()
     warnings.simplefilter("ignore", evaluation.CollapseWarning)
-    for data in options.data:
-        train, test = datasets.load(data, limit=options.limit)
-        backbone = backbones.load(**backbones.suggested(data))
-        raw = [features.extract(backbone, images) for images in (train, test)]
-        for exponent in EXPONENTS:
-            runs = [measure(train, test, raw, exponent, seed) for seed in range(options.seeds)]
-            about = {"data": data, "backbone": backbone.name, "exponent": exponent}
-            new = [about | row for row in summary(runs)]
-            old = json.loads(FILE.read_text()) if FILE.exists() else []
-            kept = [r for r in old if (r["data"], r["exponent"]) != (data, exponent)]
-            FILE.write_text(json.dumps(kept + new, indent=1) + "\n")
-            shown = ["data", "exponent", "balance", "accuracy_mean", "accuracy_sd", "nmi_mean"]
-            shown += ["agreement", "stability", "first"]
-            print(pd.DataFrame(new)[shown].to_string(index=False), flush=True)
+    for name in options.sets:
+        runs = [measure(name, seed, options.limit) for seed in range(options.seeds)]
+        new = summary(name, runs)
+        old = json.loads(FILE.read_text()) if FILE.exists() else []
+        FILE.write_text(json.dumps([r for r in old if r["data"] != name] + new, indent=1) + "\n")
+        shown = ["data", "balance", "accuracy_mean", "accuracy_sd", "probe", "first"]
+        print(pd.DataFrame(new)[shown].round(3).to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

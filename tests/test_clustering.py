@@ -9,7 +9,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, roc_auc_score
 from sklearn.preprocessing import normalize
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -208,30 +208,59 @@ def test_leading_components_of_a_sample_are_those_of_all():
     assert np.isfinite(clustering.leading_components(np.ones((5, 3)))).all()
 
 
-def test_it_is_unsure_of_noise_and_of_what_it_gets_wrong(digits, digit_features, letters, fitted):
-    (train, test), (_, b), model = digits, digit_features, fitted
+def test_doubt_finds_noise_and_most_mistakes(digits, digit_features, letters, fitted):
+    (train, test), (a, b), model = digits, digit_features, fitted
     noise = np.random.default_rng(0).integers(0, 256, (100, *test.images.shape[1:])).astype("uint8")
     z = features.extract(letters, noise, cache=False, progress=False)
-    assert model.unsure(z).mean() > 0.9
+    assert (model.doubt(z) == 1).mean() > 0.9 and model.unsure(z).mean() > 0.9
+    assert model.flagged_ == 0.1
+    named = evaluation.Pairing(train.answers, model.labels_)
+    wrong = [
+        named.predict(found) != evaluation.unseal(images.answers)
+        for images, found in ((train, model.labels_), (test, model.predict(b)))
+    ]
+    by_votes = 1 - model.predict_proba(a).max(1)
+    assert roc_auc_score(wrong[0], model.doubt_) > max(roc_auc_score(wrong[0], by_votes), 0.9)
+    assert wrong[0][model.doubt_ > 0.9].sum() > 0.75 * wrong[0].sum()
     unsure = model.unsure(b)
-    assert 0 < unsure.mean() < 0.1  # ordinary digits mostly pass
-    named = evaluation.Pairing(train.answers, model.labels_).predict(model.predict(b))
-    wrong = named != evaluation.unseal(test.answers)
-    assert wrong[unsure].mean() > 5 * wrong[~unsure].mean()
+    assert 0.05 < unsure.mean() < 0.2  # nothing here is unlike the rows it was fitted on
+    assert wrong[1][unsure].mean() > 10 * wrong[1][~unsure].mean()
+    assert roc_auc_score(wrong[1], model.doubt(b)) > 0.85
 
 
-def test_unsure_is_what_lies_between_or_nowhere():
-    angle = np.random.default_rng(0).uniform(0, 2.5, 600)
+def test_in_doubt_is_what_lies_between_or_nowhere():
+    angle = np.sort(np.random.default_rng(0).uniform(0, 2.5, 600))
     z = np.column_stack([np.cos(angle), np.sin(angle), np.full(600, 0.2)])
     model = NeighbourClustering(2, random_state=0).fit(z)
-    lowest = model.predict_proba(z).max(1)
-    between = model.unsure(z, share=0.9)
-    assert between[lowest < 0.9].all() and 0 < (lowest < 0.9).sum() < 60
-    nowhere = model.unsure(z, share=0)
-    assert nowhere.mean() <= 0.01  # as `far_` promises of the rows it was fitted on
-    assert model.unsure([[0, 0, -1]], share=0).all()
+    border = np.flatnonzero(np.diff(model.labels_))
+    assert len(border) == 1
+    away = np.abs(np.arange(600) - border[0])
+    for doubt in (model.doubt_, model.doubt(z)):
+        assert ((doubt >= 0) & (doubt <= 1)).all() and np.median(away[doubt > 0.9]) < 60
+    assert (model.doubt_ == 1).sum() <= 2
+    assert (model.doubt(z) == 1).mean() <= 0.02  # as `far_` promises of the rows it was fitted on
+    assert model.doubt([[0, 0, -1]]) == 1 and model.unsure([[0, 0, -1]], share=0.01).all()
+    assert model.unsure(z).mean() == pytest.approx(model.flagged_, abs=0.03)
     with pytest.raises(ValueError, match="3 features"):
         model.unsure(np.ones((2, 5)))
+
+
+def test_doubt_of_any_clusterer_s_groups():
+    z, member = clouds((100, 100, 40), spread=0.5)
+    groups, moved = member.copy(), RNG.permutation(240)[:12]
+    groups[moved] = (groups[moved] + 1) % 3  # islands: wrong, and far from any border
+    doubt = clustering.Doubt(z, groups + 5, random_state=0)
+    assert roc_auc_score(groups != member, doubt.known_) > 0.99
+    new, kinds = clouds((50, 50, 50), spread=0.5, seed=1)
+    said = np.where(np.arange(150) < 20, (kinds + 1) % 3, kinds)
+    assert roc_auc_score(said != kinds, doubt.of(new, said + 5)) > 0.99
+    cut = np.where((member == 0) & (z[:, 5] > 0), 3, member)  # one kind in two groups
+    cut[moved] = groups[moved]
+    of_cut = clustering.Doubt(z, cut, random_state=0).known_
+    assert roc_auc_score(groups != member, of_cut) > 0.9
+    for few in ([0], [0, 1], [0, 0, 0, 0]):
+        assert (clustering.Doubt(z[: len(few)], few).known_ == 0.5).all()  # nothing to tell apart
+    assert [clustering.share_flagged(np.arange(100) < n) for n in (5, 6)] == [0.1, 0.2]
 
 
 @pytest.mark.parametrize("n", [3, 10, 500])
@@ -247,14 +276,14 @@ def test_sinkhorn_keeps_its_sums(n):
 
 def test_a_handful_that_all_graphs_agree_on_is_no_group(monkeypatch):
     z, member = clouds()
-    real, calls = neighbours.balanced_kmeans, []
+    real, calls = neighbours.group_places, []
 
     def planted(*args, **options):
         calls.append(real(*args, **options))
         odd = (np.arange(len(z)) < 2) * np.arange(1, len(z) + 1)  # two rows alone, the rest in one
         return odd if len(calls) > 9 else RNG.permutation(3)[calls[-1]]  # on the longest walk
 
-    monkeypatch.setattr(neighbours, "balanced_kmeans", planted)
+    monkeypatch.setattr(neighbours, "group_places", planted)
     monkeypatch.setattr(neighbours, "stability", lambda found: len(calls))  # the longest is liked
     found = NeighbourClustering(3, random_state=0).fit(z)
     assert len(calls) == 12
@@ -275,6 +304,11 @@ def test_unequal_groups_stay_unequal_unless_asked():
     free = NeighbourClustering(3, balance="none", random_state=0).fit(z)
     assert adjusted_rand_score(member, free.labels_) > 0.95
     assert sorted(np.bincount(free.labels_)) == pytest.approx([20, 40, 240], abs=4)
+    linked = NeighbourClustering(3, balance="linked", random_state=0).fit(z)
+    assert adjusted_rand_score(member, linked.labels_) > 0.95
+    many, kinds = clouds((3000, 300, 200))  # so many that some only follow
+    found = clustering.linked(many, 3, random_state=0)
+    assert len(found) == 3500 and adjusted_rand_score(kinds, found) > 0.99
     forced = clustering.balanced_kmeans(z, 3, "uniform", random_state=0)
     assert np.bincount(forced).max() < 180
 
@@ -317,6 +351,23 @@ def test_copies_say_what_may_change(copies):
     assert right[0] > 0.6 and right[0] > right[1] + 0.4
     assert np.bincount(groups, minlength=3).min() > 120
     np.testing.assert_array_equal(head.predict(z, verbose=0), same.predict(z, verbose=0))
+
+
+def test_a_view_head_finds_groups_of_given_sizes(copies):
+    (z, *views), kinds = copies
+    rows = np.flatnonzero((kinds == 0) | (np.arange(600) % 8 == 0))  # 200, 25, 25
+    z, views, kinds = z[rows], np.stack(views)[:, rows], kinds[rows]
+    options = {"n_axes": 3, "n_init": 2, "n_heads": 4, "batch_size": 256, "n_steps": 150}
+    found = []
+    for sizes in (None, np.bincount(kinds)):
+        head = clustering.view_head(z, views, 3, sizes=sizes, random_state=0, **options)
+        found.append(head.predict(z, verbose=0).argmax(1))
+    right = [adjusted_rand_score(kinds, groups) for groups in found]
+    assert right[1] > max(right[0] + 0.2, 0.7)
+    assert np.bincount(found[0]).max() < 140 < np.bincount(found[1]).max()
+    for sizes in ([1, 2], [1, 0, 2]):
+        with pytest.raises(ValueError, match="3 positive numbers"):
+            clustering.view_head(z, views, 3, sizes=sizes)
 
 
 def test_a_view_head_wants_copies_that_differ(copies):

@@ -241,7 +241,8 @@ def test_a_new_kind_is_offered_as_a_new_group_and_doubt_stays(digits, tmp_path):
     add(1, of[1][30:31])
     sort(folder, out)
     again = table_of(out)
-    assert again["unsure"][table.index].equals(table["unsure"])
+    assert (again["unsure"][table.index] != table["unsure"]).sum() <= 2  # a tenth of one more
+    assert again["unsure"][table.index[new]].all()
     with pytest.raises(ValueError, match="groups=9 cannot apply"):
         sort(folder, out, groups=9)
     sort(folder, out, corrections=export(out, rename={"new": "zeros"}))

@@ -58,18 +58,18 @@ def chromium():
 
 
 def a_table(n=90, names=("ants", "bees", "cats"), problems=2):
-    """Rows in turn of each group, ever less certain; every tenth is unsure; problems at the end."""
+    """Rows in turn of each group, ever more doubtful, but of the unsure, every tenth, ever less."""
     rows = [
         (
             f"set/{names[i % len(names)]} {i:04d}.jpg",
             names[i % len(names)],
-            1 - i / n / 2,
+            abs(i % 10 // 9 - (i + 1) / n),
             i % 10 == 9,
         )
         for i in range(n)
     ]
     rows += [(f"bad {i}.jpg", "", np.nan, False) for i in range(problems)]
-    table = pd.DataFrame(rows, columns=["file", "group", "confidence", "unsure"])
+    table = pd.DataFrame(rows, columns=["file", "group", "doubt", "unsure"])
     table["duplicate_of"] = ""
     table["problem"] = ["zero bytes" if group == "" else "" for group in table["group"]]
     return table.astype({"file": object, "group": object, "problem": object})
@@ -167,7 +167,7 @@ def hover(page, i):
     return x, y
 
 
-def test_groups_are_rows_with_the_most_certain_first_and_the_unsure_apart(show):
+def test_groups_are_rows_with_the_least_doubtful_first_and_the_unsure_apart(show):
     page = show(write={"title": "Holiday <photos>", "note": "Sorted & done"})
     assert page.get_by_role("heading", level=1).inner_text() == "Holiday <photos>"
     assert page.locator("header > p").inner_text() == "Sorted & done"
@@ -178,8 +178,8 @@ def test_groups_are_rows_with_the_most_certain_first_and_the_unsure_apart(show):
         assert "30 images" in group(page, name).inner_text()
         sure, unsure = alts(images(page, name)), alts(images(page, name, "unsure"))
         assert len(sure) == 27 and len(unsure) == 3
-        assert sure == sorted(sure) and unsure == sorted(unsure)  # ever less certain
-        assert all(re.fullmatch(rf"set/{name} \d+\.jpg, \d+ % sure", alt) for alt in sure)
+        assert sure == sorted(sure) and unsure == sorted(unsure)  # the most doubtful first
+        assert all(re.fullmatch(rf"set/{name} \d+\.jpg, doubt 0\.\d\d", alt) for alt in sure)
         assert all(alt.endswith(", unsure") for alt in unsure)
     loaded = page.locator("#groups img").evaluate_all("all => all.map(i => i.naturalWidth)")
     assert loaded == [64] * 90
@@ -188,13 +188,13 @@ def test_groups_are_rows_with_the_most_certain_first_and_the_unsure_apart(show):
 
 
 def test_hovering_over_the_map_or_a_thumbnail_shows_the_image(show):
-    page = show()
+    page, table = show(), a_table()
     card = page.locator("#card")
     assert card.is_hidden()
     for i in (0, 1, 29):
         hover(page, i)
         name = ("ants", "bees", "cats")[i % 3]
-        expected = [f"set/{name} {i:04d}.jpg", name, f"{round(100 - i / 1.8)} % sure"]
+        expected = [f"set/{name} {i:04d}.jpg", name, f"doubt {table.doubt[i]:.2f}"]
         assert card.inner_text().split("\n")[:3] == [
             *expected[:2],
             expected[2] + (", unsure" if i % 10 == 9 else ""),
@@ -212,7 +212,7 @@ def test_the_map_works_with_keys_alone(show):
     page.locator("#canvas").focus()
     page.keyboard.press("ArrowRight")
     first = said(page)
-    assert re.fullmatch(r"set/\w+ \d+\.jpg, \d+ % sure(, unsure)?, in “\w+”\.", first)
+    assert re.fullmatch(r"set/\w+ \d+\.jpg, doubt [01]\.\d\d(, unsure)?, in “\w+”\.", first)
     page.keyboard.press("ArrowRight")
     assert said(page) != first and page.locator("#card").is_visible()
     name = re.match("[^,]+", said(page))[0]
@@ -243,7 +243,7 @@ def test_the_map_can_be_zoomed_and_dragged_and_clicked(show):
     assert np.subtract(now, moved) == pytest.approx([40, 30], abs=3)
     hover(page, 40)
     page.mouse.click(*hover(page, 40))
-    assert alts(page.locator("[aria-selected=true] img")) == ["set/bees 0040.jpg, 78 % sure"]
+    assert alts(page.locator("[aria-selected=true] img")) == ["set/bees 0040.jpg, doubt 0.46"]
     page.mouse.dblclick(*hover(page, 41))
     assert page.evaluate("document.activeElement.image") == 41
 
@@ -269,7 +269,7 @@ def test_renaming(show, tmp_path):
     assert set(read["group"][was_ants]) == {name} and set(read["corrected"][was_ants]) == {
         "renamed"
     }
-    rest = ["file", "confidence", "unsure", "duplicate_of", "problem"]
+    rest = ["file", "doubt", "unsure", "duplicate_of", "problem"]
     pd.testing.assert_frame_equal(read[rest], table[rest].astype({"duplicate_of": object}))
     assert read[~was_ants]["group"].tolist() == table[~was_ants]["group"].tolist()
 
@@ -329,12 +329,12 @@ def test_everything_with_keys_alone(show, tmp_path):
     page.keyboard.press("Tab")
     here = "document.activeElement.querySelector('img').alt"
     assert page.evaluate(here).startswith("set/bees 0001")
-    option = group(page, "bees").get_by_role("option", name="set/bees 0004.jpg, 98 % sure")
+    option = group(page, "bees").get_by_role("option", name="set/bees 0004.jpg, doubt 0.06")
     assert option.count() == 1  # what a screen reader says of it
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
     assert float(outline[:-2]) >= 3
     page.keyboard.press("ArrowRight")
-    assert alts(page.locator("[aria-selected=true] img")) == ["set/bees 0004.jpg, 98 % sure"]
+    assert alts(page.locator("[aria-selected=true] img")) == ["set/bees 0004.jpg, doubt 0.06"]
     page.keyboard.press("ArrowDown")
     row = page.evaluate("Math.round(document.activeElement.getBoundingClientRect().left)")
     page.keyboard.press("ArrowUp")
@@ -404,7 +404,7 @@ def test_what_an_earlier_round_decided_stays(show, tmp_path):
     table["corrected"] = pd.Series(["moved", "confirmed", "renamed"] * 2 + [""] * 86, dtype=object)
     page = show(table)
     assert "6 corrected by you" in page.locator("#counts").inner_text()
-    assert alts(images(page, "ants"))[0] == "set/ants 0000.jpg, 100 % sure, your word"
+    assert alts(images(page, "ants"))[0] == "set/ants 0000.jpg, doubt 0.01, your word"
     assert export(page, tmp_path, table)["corrected"].tolist() == table["corrected"].tolist()
     group(page, "ants").get_by_role("textbox").fill("wasps")
     page.keyboard.press("Enter")

@@ -65,7 +65,7 @@ def a_table(files, groups=None, **columns):
     made = {
         "file": files,
         "group": groups or ["cats"] * n,
-        "confidence": np.linspace(1, 0.3, n),
+        "doubt": np.linspace(0, 0.7, n),
         "unsure": [False] * n,
         "duplicate_of": [""] * n,
         "problem": [""] * n,
@@ -98,7 +98,7 @@ def test_a_table_reads_back_exactly(tmp_path_factory, files, data):
     draw = (lambda s: data.draw(st.lists(s, min_size=n, max_size=n))) if data else lambda s: files
     table = a_table(files, draw(names), duplicate_of=draw(names), problem=draw(names))
     if data:
-        table["confidence"] = draw(st.floats(0, 1) | st.just(np.nan))
+        table["doubt"] = draw(st.floats(0, 1) | st.just(np.nan))
         table["unsure"] = draw(st.booleans())
         table["corrected"] = pd.Series(draw(st.sampled_from(sorting.CORRECTED)), dtype=object)
     path = sorting.write_table(table, tmp_path_factory.getbasetemp() / "groups.csv")
@@ -115,12 +115,10 @@ def test_pandas_reads_the_table_and_a_plain_name_stays_as_it_is(tmp_path):
     table = a_table(files, ["1", "2", "3", "4"])
     read = pd.read_csv(sorting.write_table(table, tmp_path / "groups.csv"))
     assert read["file"].tolist() == [*files[:3], "././=f.jpg"]
-    assert (
-        read["unsure"].dtype == bool and read["confidence"].tolist() == table["confidence"].tolist()
-    )
+    assert read["unsure"].dtype == bool and read["doubt"].tolist() == table["doubt"].tolist()
 
 
-def test_a_table_saved_by_a_spreadsheet_is_understood(tmp_path):
+def test_an_older_table_saved_by_a_spreadsheet_is_understood(tmp_path):
     path = tmp_path / "groups.csv"
     path.write_bytes(
         "\ufefffile;group;confidence;unsure;duplicate_of;problem;comment\r\n"
@@ -128,23 +126,23 @@ def test_a_table_saved_by_a_spreadsheet_is_understood(tmp_path):
     )
     table = sorting.read_table(path)
     assert table["file"].tolist() == ["ä.jpg", "b.jpg"] and table["group"][0] == "dogs; big"
-    assert table["confidence"][0] == 0.93 and np.isnan(table["confidence"][1])
+    assert table["doubt"][0] == pytest.approx(0.07) and np.isnan(table["doubt"][1])
     assert table["unsure"].tolist() == [True, False] and table["duplicate_of"][1] == "ä.jpg"
     assert list(table) == list(sorting.COLUMNS) and set(table["corrected"]) == {""}
 
 
-HEAD = "file,group,confidence,unsure,duplicate_of,problem\n"
+HEAD = "file,group,doubt,unsure,duplicate_of,problem\n"
 
 
 @pytest.mark.parametrize(
     "content, says",
     [
         ("", "empty"),
-        ("file,group\na,b\n", "columns are missing: confidence, unsure"),
+        ("file,group\na,b\n", "columns are missing: doubt, unsure"),
         (HEAD + "a,b,1,False,,\na,c,1,False,,\n", "more than one row: 'a'"),
         (HEAD + "a,b,1,False,\n", "line 2 has 5 cells, not 6"),
-        (HEAD + "a,b,1,False,,\nb,b,much,False,,\n", "confidence in line 3 is 'much'"),
-        (HEAD + "a,b,1.5,False,,\n", "confidence in line 2 is '1.5'"),
+        (HEAD + "a,b,1,False,,\nb,b,much,False,,\n", "doubt in line 3 is 'much'"),
+        (HEAD + "a,b,1.5,False,,\n", "doubt in line 2 is '1.5'"),
         (HEAD + "a,b,1,perhaps,,\n", "unsure in line 2 is 'perhaps'"),
         (HEAD + ",b,1,False,,\n", "line 2 names no file"),
         (HEAD + '"a,b,1,False,,\n', "not a table of comma-separated values"),
@@ -227,7 +225,7 @@ def test_nothing_from_a_name_becomes_markup(tmp_path_factory, files):
     assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
     data = data_of(out)
     exported = pd.DataFrame({name: data["files"] for name in ("file", "duplicate_of")})
-    exported = exported.assign(group="a", confidence="", unsure="", problem="")
+    exported = exported.assign(group="a", doubt="", unsure="", problem="")
     exported.to_csv(out.with_suffix(".csv"), index=False)  # as the page's script does
     assert sorting.read_table(out.with_suffix(".csv"))["file"].tolist() == files
 
@@ -272,7 +270,7 @@ def test_many_images_get_smaller_pictures_and_too_many_a_fair_share(tmp_path):
     shown = np.array([line != "" for line in lines])
     assert shown.sum() == data_of(page)["pictures"] == 60
     assert shown[90:].all() and shown[9:90:10].all()  # the small group, and every unsure one
-    assert shown[:40].all() and not shown[80:89].any()  # the most certain rather than the least
+    assert shown[:40].all() and not shown[80:89].any()  # the least doubtful rather than the most
     assert Image.open(io.BytesIO(base64.b64decode(lines[0]))).size == (32, 32)
 
 
@@ -288,7 +286,7 @@ def test_places_keep_their_shape_and_what_is_not_finite_is_left_out(tmp_path):
 
 def test_an_empty_folder_and_one_of_problems_alone_get_a_page(tmp_path):
     nothing = a_table([])
-    problems = a_table(["a", "b"], ["", ""], confidence=[np.nan, np.nan], problem=["empty", "huge"])
+    problems = a_table(["a", "b"], ["", ""], doubt=[np.nan, np.nan], problem=["empty", "huge"])
     for table in (nothing, problems):
         page = sorting.write_gallery(tmp_path / "p.html", table, [], None)
         assert data_of(page)["names"] == [] and len(data_of(page)["files"]) == len(table)
@@ -301,12 +299,11 @@ def test_an_empty_folder_and_one_of_problems_alone_get_a_page(tmp_path):
     "change, says",
     [
         ({"thumbnails": pictures(3)}, "2 rows of the table have a group, but there are 3"),
-        ({"typical": [1]}, "typical has 1 values for 2 images"),
         ({"places": np.zeros((3, 2))}, "places are (2, 2), not (3, 2)"),
         ({"table": a_table(["a", "b"]).drop(columns="problem")}, "columns are missing: problem"),
         ({"table": a_table(["a", "a"])}, "more than one row: 'a'"),
         ({"table": a_table(["a", "b"], [1, 2])}, "group in line 2 is 1, not text"),
-        ({"table": a_table(["a", "b"], confidence=[1, 2])}, "confidence in line 3 is 2"),
+        ({"table": a_table(["a", "b"], doubt=[1, 2])}, "doubt in line 3 is 2"),
     ],
 )
 def test_parts_that_do_not_belong_together_are_clear_errors(tmp_path, change, says):
@@ -336,7 +333,7 @@ KILLED = """
 import sys, numpy as np, pandas as pd
 from tfl_helpers import sorting
 n = 60_000
-table = pd.DataFrame({"file": [str(i) for i in range(n)], "group": "a", "confidence": 1.0,
+table = pd.DataFrame({"file": [str(i) for i in range(n)], "group": "a", "doubt": 0.0,
                       "unsure": False, "duplicate_of": "", "problem": ""})
 pictures = [sorting.thumbnail(np.zeros((64, 64, 3), "uint8"))] * n
 print("go", flush=True)

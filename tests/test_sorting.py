@@ -87,8 +87,12 @@ def test_a_folder_of_digits_becomes_ten_real_groups(digit_files, sorted_digits):
     assert list(summary["groups"]) == [f"group {i}" for i in range(1, 11)]
     assert list(summary["groups"].values()) == sorted(sizes, reverse=True)
     assert summary["counts"]["sorted"] == 400 and summary["counts"]["left out"] == 0
-    assert table["confidence"].between(0, 1).all() and 0 < table["unsure"].sum() < 80
-    assert table["confidence"][table["unsure"]].mean() < table["confidence"].mean() - 0.1
+    assert table["doubt"].between(0, 1).all() and table["unsure"].sum() in (40, 80)
+    assert table["doubt"][table["unsure"]].min() > table["doubt"][~table["unsure"]].max()
+    truth = pd.Series(evaluation.unseal(answers), [f"{i:04d}.png" for i in range(400)])
+    frequent = table["group"].map(truth.groupby(table["group"]).agg(lambda kinds: kinds.mode()[0]))
+    wrong = frequent != truth
+    assert wrong[table["unsure"]].mean() > 5 * wrong[~table["unsure"]].mean()
 
 
 def test_the_number_of_groups_is_guessed_with_a_range(digit_files, tmp_path):
@@ -261,7 +265,7 @@ def test_new_names_alone_leave_the_groups_as_they_are(digit_files, sorted_digits
     after = table_of(out)
     new = before["group"].replace({"group 1": "zéro, or so", "group 2": "=2+2"})
     pd.testing.assert_series_equal(after["group"], new)
-    pd.testing.assert_series_equal(after["confidence"], before["confidence"])
+    pd.testing.assert_series_equal(after["doubt"], before["doubt"])
 
 
 def test_examples_name_groups_and_give_an_honest_estimate(digit_files, sorted_digits, tmp_path):
@@ -330,19 +334,19 @@ def three_heaps(n=60, noise=0):
 
 def test_a_clusterer_with_labels_alone_gives_probabilities_too():
     z, codes = three_heaps()
-    _, p, unsure = sorting.cluster(KMeans(3, random_state=0), z)
-    assert p.shape == (60, 3) and not unsure.any()
+    _, p, doubt = sorting.cluster(KMeans(3, random_state=0), z)
+    assert p.shape == (60, 3) and sorted(doubt)[-1] == 1 and np.quantile(doubt, 0.5) < 0.6
     assert p.sum(1) == pytest.approx(1) and (p.argmax(1) == 2 - codes).all()  # large ones first
 
 
-def test_what_a_clusterer_leaves_in_no_group_is_unsure():
+def test_what_a_clusterer_leaves_in_no_group_is_most_doubtful():
     z, codes = three_heaps(noise=12)
-    fitted, p, unsure = sorting.cluster(HDBSCAN(min_cluster_size=5, copy=True), z)
+    fitted, p, doubt = sorting.cluster(HDBSCAN(min_cluster_size=5, copy=True), z)
     assert p.shape == (72, 3) and (p[:60].argmax(1) == 2 - codes).all()
-    assert (fitted.labels_ == -1).sum() > 3 and unsure[fitted.labels_ == -1].all()
-    assert not unsure[:60].any()
-    _, p, unsure = sorting.cluster(HDBSCAN(min_cluster_size=70, copy=True), z)
-    assert p.shape == (72, 1) and unsure.all()  # no group at all
+    assert (fitted.labels_ == -1).sum() > 3 and (doubt[fitted.labels_ == -1] == 1).all()
+    assert doubt[:60].max() < doubt[60:].min()
+    _, p, doubt = sorting.cluster(HDBSCAN(min_cluster_size=70, copy=True), z)
+    assert p.shape == (72, 1) and (doubt == 1).all()  # no group at all
 
 
 # --- copies, links -------------------------------------------------------------------------------
@@ -445,7 +449,7 @@ def test_images_that_differ_little_are_grouped_and_may_be_left_out(tmp_path):
     assert kept["counts"]["near-duplicates"] > 8 and sum(kept["groups"].values()) == 24
     assert "--near-duplicates drop" in sorting.summary_text(kept, tmp_path)
     table = table_of(tmp_path / "kept")
-    assert (table["confidence"] > 0).all()
+    assert (table["doubt"] > 0).all()
     dropped = sort(folder, tmp_path / "dropped", groups=1, near_duplicates="drop")
     assert "--near-duplicates keep" in sorting.summary_text(dropped, tmp_path)
     with pytest.raises(ValueError, match="'keep' or 'drop'"):

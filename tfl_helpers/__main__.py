@@ -20,7 +20,7 @@ SORT = """Sort a folder of images that nobody labelled into groups that look ali
 The folder is only read; all results go to OUT:
 
   gallery.html  a page to look at the groups, rename them and move images
-  groups.csv    the group of each file, how sure it is, duplicates and problems
+  groups.csv    the group of each file, how doubtful it is, duplicates and problems
   model.keras   a network that sorts new images into the same groups
   summary.json  settings, versions, counts, scores"""
 AGAIN = """Run it again to add what is new in the folder: what was read is not read again.
@@ -37,6 +37,10 @@ BACKBONE = (
     "and drawings, needs no network; or another of keras.applications"
 )
 CLUSTERER = "how groups are found: neighbours (as it is)"
+BALANCE = (
+    "groups are drawn to equal size (relaxed), come as they are (none), are joined upwards, where "
+    "a large one stays whole (linked), or made equal (uniform); auto (as it is) asks the images"
+)
 EXAMPLES = "columns file,name: what a few images show, to name groups and test them"
 WHEELS = {
     "metavar": "SYSTEM[:PYTHON]",
@@ -144,6 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     sort.add_argument("--backbone", default="MobileNetV2", metavar="NAME", help=BACKBONE)
     sort.add_argument("--size", type=int, metavar="PIXELS", help="side that the network sees")
     sort.add_argument("--clusterer", default="neighbours", metavar="NAME", help=CLUSTERER)
+    balances = ["auto", "relaxed", "none", "linked", "uniform"]
+    sort.add_argument("--balance", choices=balances, default="auto", help=BALANCE)
     sort.add_argument("--examples", type=Path, metavar="CSV", help=EXAMPLES)
     sort.add_argument("--corrections", type=Path, metavar="CSV", help="exported by gallery.html")
     sort.add_argument("--arrange", choices=["copy", "link"], help=ARRANGE)

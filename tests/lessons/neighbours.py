@@ -17,7 +17,7 @@ from tfl_helpers.evaluation import Pairing
 NOT_MEASURED = [
     "the suggestion has the best mean rank",
     "the number of groups with the best mean rank over the curves",
-    'best on test" is what nobody could have known',
+    '"best" is what nobody could have known',
 ]
 
 # 04-b: groups from the Laplacian's eigenvectors.
@@ -93,7 +93,7 @@ def clouds(n):
 (z_train, train, _), (z_test, test, true) = clouds(500), clouds(400)
 model = NeighbourClustering(2, random_state=0).fit(z_train)
 wrong = Pairing(train.answers, model.labels_).predict(model.predict(z_test)) != true
-strict, usual = model.unsure(z_test, share=0.999), model.unsure(z_test)
+strict, usual = model.unsure(z_test, share=0.05), model.unsure(z_test)
 MISSED = int(wrong[~strict].sum())
 
 # 04-d: the vote of neighbours.

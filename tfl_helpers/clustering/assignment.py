@@ -1,4 +1,4 @@
-"""Which image goes to which group: balanced assignment, group numbers that match, votes."""
+"""Which image goes to which group: by assignment or by links, numbers that match, votes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,10 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp
-from sklearn.cluster import KMeans
+from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.utils import check_random_state
 
 BALANCES = {"uniform": 1.0, "relaxed": 0.9, "none": 0.0}  # how strongly sizes are made equal
+LINKED = "linked"  # no k-means at all
+MOST_LINKED = 2_500  # rows that are linked: time and memory grow with the square
 TEMPERATURE = 0.05  # squared distances are divided by it: small is hard, large is soft
 
 
@@ -92,6 +96,33 @@ def balanced_kmeans(
             break
         centres = shares.T @ z / np.maximum(shares.sum(0)[:, None], 1e-12)
     return groups
+
+
+def linked(z: np.ndarray, n_clusters: int, *, random_state: Any = None) -> np.ndarray:
+    """Join rows (n, d) upwards to groups (n,), those first that are nearest on average.
+
+    A large kind stays in one piece where k-means would cut it in two. Of more than 2,500 rows some
+    are joined, and the others go with the nearest of these.
+
+    Examples
+    --------
+    >>> np.bincount(linked(np.eye(4)[[0, 0, 0, 0, 1]], 2, random_state=0)).max()
+    np.int64(4)
+    """
+    some = check_random_state(random_state).permutation(len(z))[:MOST_LINKED]
+    join = AgglomerativeClustering(n_clusters, linkage="average")
+    groups = join.fit_predict(z[some])
+    nearest = KNeighborsClassifier(1 if len(some) == len(z) else 5)
+    return nearest.fit(z[some], groups).predict(z)
+
+
+def group_places(
+    z: np.ndarray, n_clusters: int, balance: str = "relaxed", *, random_state: Any = None
+) -> np.ndarray:
+    """Group rows (n, d) by `linked` for the balance of that name, else by `balanced_kmeans`."""
+    if balance == LINKED:
+        return linked(z, n_clusters, random_state=random_state)
+    return balanced_kmeans(z, n_clusters, balance, random_state=random_state)
 
 
 def consensus(labelings: Sequence[ArrayLike]) -> np.ndarray:

@@ -17,7 +17,8 @@ from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from tfl_helpers.clustering.assignment import BALANCES, balanced_kmeans, consensus
+from tfl_helpers.clustering.assignment import BALANCES, LINKED, consensus, group_places
+from tfl_helpers.clustering.doubt import CLEAR, N_NEIGHBORS, Doubt, share_flagged
 from tfl_helpers.clustering.graph import (
     local_scale,
     nearest,
@@ -38,9 +39,10 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
     2. Link every row with its nearest neighbours, near and farther ones (`neighbour_graph`).
     3. Place the rows by where random walks on each graph lead, so long that about `n_clusters`
        directions are left, or up to three times longer (`walk_length`, `spectral_embedding`).
-    4. Find groups there (`balanced_kmeans`), by the walks on which the graphs agree best.
+    4. Find groups there (`group_places`), by the walks on which the graphs agree best.
     5. Let the three labelings vote (`consensus`). A new image takes the weighted vote of its
        nearest training images. Equal rows count once, and are in one group.
+    6. Rank the rows by how likely their group is wrong (`Doubt`).
 
     Parameters
     ----------
@@ -48,16 +50,20 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         Number of groups; principal components that are kept.
     n_neighbors : int
         Neighbours in the vote and, times `WIDTHS`, in the graphs.
-    balance : {"relaxed", "uniform", "none"}
-        All groups drawn to equal size, equally large, or as they come: see
-        `selection.balance_evidence`.
+    balance : {"relaxed", "uniform", "none", "linked"}
+        All groups drawn to equal size, equally large, as k-means finds them, or joined upwards, so
+        that a large one stays whole: `selection.balance_evidence` says which.
     random_state : int, RandomState or None
         An int makes every fit the same.
 
     Attributes
     ----------
-    labels_, votes_ : np.ndarray
-        int (n,): group of each training row; float64 (n, n_clusters): votes for each group.
+    labels_, votes_, doubt_ : np.ndarray
+        int (n,): group of each training row; float64 (n, n_clusters): votes for each group; float64
+        (n,): share of the rows that are no more doubtful.
+    flagged_ : float
+        Share of the rows that `unsure` names: a tenth, or a fifth where more than 5 % have less
+        than 2/3 of the vote, or are far from all.
     stability_ : float
         Of the labelings, 1 where all agree.
     n_steps_, far_ : list of float, float
@@ -103,15 +109,16 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         self._search = NearestNeighbors(n_neighbors=min(self.n_neighbors, len(X))).fit(rows)
         most = max(len(X) // self.n_clusters - 1, 2)  # more would link any group to others
         widths = [max(min(round(w * self.n_neighbors), most), 1) for w in self.WIDTHS]
-        self.far_, self.n_steps_ = 1e-6, []
+        self.far_, self.n_steps_, near, places = 1e-6, [], None, None
         if len(X) > 1:
-            near = nearest(rows, max(*widths, self.n_neighbors))
+            near = nearest(rows, max(*widths, self.n_neighbors, N_NEIGHBORS))
             distance = near[1][:, : self.n_neighbors].mean(axis=1)
             self.far_ = max(float(np.quantile(distance, self.NEARLY_ALL)), self.far_)
         if (groups := self._without_search(unit)) is not None:
             labelings = [groups]
         else:
-            labelings = self._label([neighbour_graph(near, width) for width in widths], rng)
+            graphs = [neighbour_graph(near, width) for width in widths]
+            labelings, places = self._label(graphs, rng)
             if len(np.unique(consensus(labelings).argmax(axis=1))) < self.n_clusters:  # so few rows
                 labelings = [Ward(self.n_clusters).fit_predict(rows)]
         votes = consensus(labelings)
@@ -119,12 +126,23 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         self.votes_ = self._known[same]
         self.labels_ = self.votes_.argmax(axis=1)
         self.stability_ = stability(labelings) if len(labelings) > 1 else 1.0
+        self._rank(rows, near, places, same)
         return self
+
+    def _rank(self, rows: np.ndarray, near: Any, places: Any, same: np.ndarray) -> None:
+        """Rank the different rows by doubt, and say how many of them count as unsure."""
+        groups = self._known.argmax(axis=1)
+        self._doubt = Doubt(rows, groups, near=near, places=places, random_state=0)
+        self.doubt_, self.flagged_ = self._doubt.known_[same], share_flagged(False)
+        if near is not None:
+            neighbours, distances = (part[:, : self.n_neighbors] for part in near)
+            unclear = self._vote(distances, neighbours).max(axis=1) < CLEAR
+            self.flagged_ = share_flagged(unclear | (distances.mean(axis=1) > self.far_))
 
     def _check_settings(self, n: int) -> None:
         """Raise ValueError where a setting makes no sense for n rows."""
-        if self.balance not in BALANCES:
-            raise ValueError(f"balance={self.balance!r} must be one of {', '.join(BALANCES)}")
+        if self.balance not in (names := [*BALANCES, LINKED]):
+            raise ValueError(f"balance={self.balance!r} must be one of {', '.join(names)}")
         for name in ("n_clusters", "n_neighbors", "n_components"):
             check_scalar(getattr(self, name), name, Integral, min_val=1)
         if n < self.n_clusters:
@@ -145,8 +163,12 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
             return np.zeros(len(unit), int)
         return np.arange(len(unit)) if different <= k else None
 
-    def _label(self, graphs: list[sp.csr_matrix], rng: np.random.RandomState) -> list[np.ndarray]:
+    def _label(
+        self, graphs: list[sp.csr_matrix], rng: np.random.RandomState
+    ) -> tuple[list[np.ndarray], np.ndarray]:
         """Label the rows once per graph, by the walks on which the graphs agree best.
+
+        Returned with the labelings is where the walks on the second graph lead.
 
         A walk too long singles out a handful of odd rows, and all graphs agree on them: labelings
         with a group smaller than one neighbourhood (or half a fair share) count only if all have.
@@ -157,39 +179,47 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         lengths = [walk_length(spectrum, k) for spectrum in spectra]
         for stretch in self.STRETCHES:
             steps = [stretch * length for length in lengths]
-            labelings = []
-            for spectrum, n_steps in zip(spectra, steps, strict=True):
-                places = spectral_embedding(spectrum, n_steps=n_steps)
-                seed = rng.randint(MAX_SEED)
-                labelings.append(balanced_kmeans(places, k, self.balance, random_state=seed))
+            places = [
+                spectral_embedding(spectrum, n_steps=n_steps)
+                for spectrum, n_steps in zip(spectra, steps, strict=True)
+            ]
+            labelings = [
+                group_places(z, k, self.balance, random_state=rng.randint(MAX_SEED)) for z in places
+            ]
             smallest = min(np.bincount(groups, minlength=k).min() for groups in labelings)
             standing = smallest >= least, stability(labelings)
             if standing > best:
-                best, found, self.n_steps_ = standing, labelings, steps
+                best, found, self.n_steps_ = standing, (labelings, places[1]), steps
         return found
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Share of each group in the vote of the nearest training rows: float64 (n, n_clusters)."""
-        return self._vote(*self._near(X))
+        return self._vote(*self._near(X)[1:])
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Group of each row of X, new or old: int (n,)."""
         return self.predict_proba(X).argmax(axis=1)
 
-    def unsure(self, X: ArrayLike, share: float = 2 / 3) -> np.ndarray:
-        """Say which rows of X lie between groups (less than `share` of the vote) or far from all.
+    def doubt(self, X: ArrayLike) -> np.ndarray:
+        """Share of the training rows that are no more doubtful than each row of X: float64 (n,).
 
-        Returns bool (n,). Something new that looks like a group is not noticed.
+        It is 1 for what is far from all. Something new that looks like a group is not noticed. Of
+        training rows `doubt_` knows more, as they have been on walks.
         """
-        distances, neighbours = self._near(X)
-        votes = self._vote(distances, neighbours).max(axis=1)
-        return (votes < share) | (distances.mean(axis=1) > self.far_)
+        rows, distances, neighbours = self._near(X)
+        groups = self._vote(distances, neighbours).argmax(axis=1)
+        return np.where(distances.mean(axis=1) > self.far_, 1, self._doubt.of(rows, groups))
 
-    def _near(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Distances and row numbers of the nearest training rows."""
+    def unsure(self, X: ArrayLike, share: float | None = None) -> np.ndarray:
+        """Say which rows of X belong to the most doubtful `share`, by default `flagged_`: (n,)."""
+        return self.doubt(X) > 1 - (self.flagged_ if share is None else share)
+
+    def _near(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows as they are compared, distances and row numbers of the nearest training rows."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return self._search.kneighbors(normalize(self._pca.transform(normalize(X))))
+        rows = normalize(self._pca.transform(normalize(X)))
+        return rows, *self._search.kneighbors(rows)
 
     def _vote(self, distances: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
         """Mean of the neighbours' votes, weighted by how near they are."""

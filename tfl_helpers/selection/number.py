@@ -1,4 +1,4 @@
-"""How many groups there may be, and of which sizes."""
+"""How many groups there may be."""
 
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import entropy
 from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state, check_scalar
@@ -89,51 +88,6 @@ def estimate_n_clusters(
     suggestion = int(three.rank().mean(axis=1).idxmax())
     preferred = [*three.idxmax().astype(int), suggestion]
     return GroupNumber(suggestion, min(preferred), max(preferred), curves)
-
-
-def balance_evidence(z: ArrayLike, n_clusters: int, *, random_state: Any = None) -> pd.DataFrame:
-    """Group once with each balance and say what speaks for it.
-
-    Forcing equal sizes on unequal kinds cuts a large kind in two, right through neighbours, and
-    where it cuts is chance. Both can be seen. It cannot be seen that forcing would help.
-
-    Parameters
-    ----------
-    z, random_state
-        As in `estimate_n_clusters`.
-    n_clusters : int
-        Number of groups, 2 or more and fewer than two thirds of the rows.
-
-    Returns
-    -------
-    pd.DataFrame
-        A row per balance, best mean rank first (where they tie: relaxed, none, uniform).
-        `effective_groups`: exp of the entropy of the sizes. `smallest_group`: images. `agreement`
-        with the neighbours. `stability` of the groups found on two random parts, where they
-        overlap. `mean_rank` of the last two, 1 is best.
-    """
-    rng, z = check_random_state(random_state), np.asarray(z)
-    n = len(z)
-    if not 2 <= n_clusters < n * 2 // 3:
-        raise ValueError(f"n_clusters={n_clusters}: 2 <= n_clusters < {n * 2 // 3} is needed")
-    z = normalize(clustering.leading_components(z, random_state=rng.randint(MAX_SEED)))
-    parts = [np.sort(rng.choice(n, n * 2 // 3, replace=False)) for _ in range(N_PARTS)]
-    places = []
-    for part in (slice(None), *parts):
-        graph = clustering.neighbour_graph(z[part])
-        spectrum = clustering.walk_spectrum(graph, n_clusters, random_state=rng)
-        n_steps = clustering.walk_length(spectrum, n_clusters)
-        places.append(clustering.spectral_embedding(spectrum, n_steps=n_steps))
-    neighbours, rows = clustering.nearest(z)[0], []
-    for balance in ("relaxed", "none", "uniform"):
-        groups, stability = _group(places, parts, n_clusters, balance, rng)
-        sizes = np.bincount(groups, minlength=n_clusters)
-        agreement = clustering.agreement(groups, neighbours)
-        rows.append((balance, np.exp(entropy(sizes)), sizes.min(), agreement, stability))
-    columns = ["balance", "effective_groups", "smallest_group", "agreement", "stability"]
-    table = pd.DataFrame(rows, columns=columns).set_index("balance")
-    table["mean_rank"] = table[["agreement", "stability"]].rank(ascending=False).mean(axis=1)
-    return table.sort_values("mean_rank", kind="stable")
 
 
 def _group(

@@ -71,7 +71,6 @@ def write_gallery(
     thumbnails: Sequence[bytes],
     places: np.ndarray | None = None,
     *,
-    typical: np.ndarray | None = None,
     title: str = "Sorted images",
     note: str = "",
     questions: dict[str, Any] | None = None,
@@ -82,7 +81,8 @@ def write_gallery(
 ) -> Path:
     """Write a page that shows the groups and lets a person correct them, in one file.
 
-    It may load nothing (content security policy), and exports a CSV for `read_corrections`.
+    In each group the least doubtful images come first, then the unsure, the most doubtful first.
+    The page may load nothing (content security policy), and exports a CSV for `read_corrections`.
 
     Parameters
     ----------
@@ -92,15 +92,13 @@ def write_gallery(
         From `thumbnail`, of each row that has a group, in the table's order.
     places : array of float (m, 2), optional
         Where each is on the map, x to the right and y up, if finite. By default there is no map.
-    typical : array of float (m,), optional
-        The larger, the earlier an image stands in its group; by default its confidence.
     title, note : str
         The heading, and a sentence below it.
     questions, large : dict, sequence of bytes, optional
         What the page asks about, from `Questions.for_page`, and pictures of these.
     many, most : int
         Of more than `many` images the thumbnails are half as large; no more than `most` get one:
-        of each group the most typical and the unsure. So a page stays near 50 MB.
+        of each group the least doubtful, and the most of the unsure. So a page stays near 50 MB.
     """
     table, n = checked(table), len(thumbnails)
     shown = (table["group"] != "").to_numpy()
@@ -110,11 +108,8 @@ def write_gallery(
         )
     if places is not None and np.shape(places) != (n, 2):
         raise ValueError(f"places are ({n}, 2), not {np.shape(places)}")
-    if typical is None:
-        typical = table["confidence"][shown].fillna(-1)
-    if len(typical) != n:
-        raise ValueError(f"typical has {len(typical)} values for {n} images")
-    order = np.argsort(-np.asarray(typical), kind="stable")
+    doubt = table["doubt"].where(~table["unsure"], -table["doubt"])[shown]
+    order = np.argsort(doubt.to_numpy(), kind="stable")  # a group's unsure stand apart
     pictured = _pictured(table[shown], order, most)
     data = _page_data(table, places, np.flatnonzero(shown)[order], questions)
     head, tail = _filled_template(title, note, data | {"pictures": int(pictured.sum())})
@@ -169,7 +164,7 @@ def _page_data(
         "files": texts["file"],
         "names": [plain_text(name) for name in names],
         "group": [code[name] for name in table["group"]],
-        "confidence": [None if np.isnan(c) else c for c in table["confidence"].tolist()],
+        "doubt": [None if np.isnan(d) else d for d in table["doubt"].tolist()],
         "unsure": np.flatnonzero(table["unsure"]).tolist(),
         "problems": some["problem"],
         "duplicates": some["duplicate_of"],

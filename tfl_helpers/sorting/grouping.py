@@ -1,4 +1,4 @@
-"""Find groups: how many, which image is in which and how surely, and what they are called."""
+"""Find groups: how many, which image is in which and how doubtful, and what they are called."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,7 +14,6 @@ from tfl_helpers.sorting.following import follow
 from tfl_helpers.sorting.store import Store
 from tfl_helpers.sorting.table import numbered
 
-SURE = 2 / 3  # share of votes below which an image is unsure, as in NeighbourClustering
 AT_ONCE = 10_000  # rows that are predicted at a time: a copy of all would cost much memory
 FEW, GROWN = 20, 2  # images with which a number can be guessed; times as many ask for a new guess
 MOST_GUESSED, MOST_GROUPS = 3_000, 20  # images and groups that the number is guessed with
@@ -42,6 +41,7 @@ class Settings:
     seed: int
     arrange: str | None
     near_duplicates: str
+    balance: str = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,27 +50,26 @@ class Groups:
 
     z: np.ndarray  # float32 (n, d), rows of length one
     p: np.ndarray  # (n, k) probabilities
-    unsure: np.ndarray  # bool (n,)
+    doubt: np.ndarray  # (n,) share of the images that are no more doubtful
     names: list[str]  # of the k groups, in the order of the columns of p
     suggestion: dict[str, int] | None = None
     is_new: bool = True  # not those of corrections
     guessed: int | None = None  # images that their number was guessed with; 0: too few for that
     scores: dict[str, float] = field(default_factory=dict)
     estimate: dict[str, Any] | None = None  # from `names_from_examples`
+    balance: str | None = None  # of a clusterer that has one
 
     @property
     def labels(self) -> np.ndarray:
         """Number of each image's group (n,)."""
         return self.p.argmax(1)
 
-    def typical(self) -> np.ndarray:
-        """How near each image is to the middle of its group (n,); the unsure come last."""
-        result = np.zeros(len(self.z))
-        for group in np.unique(self.labels):
-            inside = self.z[self.labels == group]
-            centre = inside.mean(0)
-            result[self.labels == group] = inside @ centre / np.linalg.norm(centre).clip(1e-9)
-        return np.where(self.unsure, result - 2, result)
+    @property
+    def unsure(self) -> np.ndarray:
+        """Whether each image is among the most doubtful, a tenth or a fifth: bool (n,)."""
+        from tfl_helpers.clustering import CLEAR, share_flagged
+
+        return self.doubt > 1 - share_flagged(self.p.max(axis=1, initial=0) < CLEAR)
 
 
 def find_groups(store: Store, used: list[str], settings: Settings, copies: int = 0) -> Groups:
@@ -81,7 +80,7 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
     from sklearn.preprocessing import normalize
 
     if not used:
-        return Groups(np.zeros((0, 1), "float32"), np.zeros((0, 1)), np.zeros(0, bool), [])
+        return Groups(np.zeros((0, 1), "float32"), np.zeros((0, 1)), np.zeros(0), [])
     z = normalize(store.features(settings.backbone, used), copy=False)
     k, seed, suggestion = settings.groups, settings.seed, store.fact("suggestion")
     guessed = store.fact("guessed") if k is None else None
@@ -96,9 +95,9 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
                 "are what was said. Leave it out, or choose a new folder for the results"
             )
         names, p = _led(z, before, before["group"].where(known, None).to_numpy(), seed)
-        unsure = p.max(1) < SURE
-        p, far, names = with_new_group(p, far_from(z, known), (~known).sum(), names)
-        return Groups(z, p, unsure | far, names, suggestion, is_new=False)
+        doubt = np.where(far := far_from(z, known), 1, rank_by_doubt(z, p.argmax(1), seed))
+        p, names = with_new_group(p, far, (~known).sum(), names)
+        return Groups(z, p, doubt, names, suggestion, is_new=False)
     other = known.any() and known.mean() < MOSTLY  # another folder, or one that has grown much
     grown = guessed is not None and (len(z) >= GROWN * guessed or other)
     k = k or (None if grown or corrected else store.fact("groups")) or "auto"
@@ -113,15 +112,19 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # groups that stay empty are seen
-        fitted, p, unsure = cluster(CLUSTERERS[settings.clusterer](k, seed), z, seed)
+        clusterer = CLUSTERERS[settings.clusterer](k, seed)
+        if hasattr(clusterer, "balance"):
+            clusterer.set_params(balance=choose_balance(z, k, settings))
+        fitted, p, doubt = cluster(clusterer, z, seed)
     steady = getattr(fitted, "stability_", None)
     scores = {} if steady is None else {"stability": round(steady, 3)}
     names = kept_names(p, before["group"].where(known, None))
     if said.any():  # what was said holds here, too
         groups = np.where(said, before["group"], np.array(names, object)[p.argmax(1)])
         names, p = _led(z, before, groups, seed)
-        unsure = p.max(1) < SURE
-    return Groups(z, p, unsure, names, suggestion, True, guessed, scores)
+        doubt = rank_by_doubt(z, p.argmax(1), seed)
+    balance = getattr(fitted, "balance", None)
+    return Groups(z, p, doubt, names, suggestion, True, guessed, scores, balance=balance)
 
 
 def _led(
@@ -168,41 +171,76 @@ def far_from(z: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 def with_new_group(
     p: np.ndarray, far: np.ndarray, new: int, names: list[str]
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
+) -> tuple[np.ndarray, list[str]]:
     """Offer a group of their own to images far from all groups, if they are several of the new."""
     if far.sum() < max(SEVERAL, 0.03 * new):  # one in a hundred is far by chance
-        return p, far, names
+        return p, names
     p = np.column_stack([np.where(far[:, None], 0.49 * p, p), np.where(far, 0.51, 0)])
-    return p, far, [*names, next(name for name in numbered("new") if name not in names)]
+    return p, [*names, next(name for name in numbered("new") if name not in names)]
 
 
 def cluster(clusterer: Any, z: np.ndarray, seed: int = 0) -> tuple[Any, np.ndarray, np.ndarray]:
     """Fit a clusterer to features (n, d), and ask it for all that it can say of them.
 
     It needs `fit` and `labels_`, of which -1 is none. Without `predict_proba` the 15 nearest images
-    vote; without `unsure` that is less than 2/3 of the votes, or a label of -1. Returned are the
-    clusterer, probabilities (n, k), large groups first, and bool (n,) for unsure.
+    vote; without `doubt` the groups are ranked as any (`clustering.Doubt`), -1 first. Returned are
+    the clusterer, probabilities (n, k), large groups first, and doubt (n,).
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    some = np.sort(np.random.default_rng(seed).permutation(len(z))[:MOST_FITTED])
+    some, rest = drawn(len(z), seed)
     labels = clusterer.fit(z[some]).labels_
     inside = labels >= 0 if (labels >= 0).any() else labels == -1  # if there is none, all are one
     votes = clusterer
     if not hasattr(clusterer, "predict_proba"):
         votes = KNeighborsClassifier(min(15, inside.sum())).fit(z[some][inside], labels[inside])
 
-    def in_parts(of: Callable) -> np.ndarray:
-        return np.concatenate([of(z[i : i + AT_ONCE]) for i in range(0, len(z), AT_ONCE)])
-
-    p = in_parts(votes.predict_proba)
-    if hasattr(clusterer, "unsure"):
-        unsure = in_parts(clusterer.unsure)
+    parts = [slice(i, i + AT_ONCE) for i in range(0, len(z), AT_ONCE)]
+    p = np.concatenate([votes.predict_proba(z[part]) for part in parts])
+    if hasattr(clusterer, "doubt"):
+        doubt = np.zeros(len(z))
+        doubt[some] = clusterer.doubt_
+        for rows in rest:
+            doubt[rows] = clusterer.doubt(z[rows])
     else:
-        unsure = p.max(1) < SURE
-        unsure[some[labels < 0]] = True
+        doubt = rank_by_doubt(z, p.argmax(1), seed)
+        doubt[some[labels < 0]] = 1
     sizes = np.bincount(p.argmax(1), minlength=p.shape[1])
-    return clusterer, p[:, np.argsort(-sizes, kind="stable")], unsure
+    return clusterer, p[:, np.argsort(-sizes, kind="stable")], doubt
+
+
+def drawn(n: int, seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Draw the rows to learn from, at most 20,000 of n; the others come in parts."""
+    order = np.random.default_rng(seed).permutation(n)
+    rest = np.sort(order[MOST_FITTED:])
+    parts = [rest[i : i + AT_ONCE] for i in range(0, len(rest), AT_ONCE)]
+    return np.sort(order[:MOST_FITTED]), parts
+
+
+def rank_by_doubt(z: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """Rank images with features z (n, d) by how likely their group (n,) is wrong: float (n,)."""
+    from sklearn.preprocessing import normalize
+
+    from tfl_helpers.clustering import Doubt, leading_components
+
+    rows = normalize(leading_components(z, random_state=seed, sample=SAMPLED))
+    (some, rest), doubt = drawn(len(z), seed), np.zeros(len(z))
+    ranking = Doubt(rows[some], groups[some], random_state=seed)
+    doubt[some] = ranking.known_
+    for part in rest:
+        doubt[part] = ranking.of(rows[part], groups[part])
+    return doubt
+
+
+def choose_balance(z: np.ndarray, k: int, settings: Settings) -> str:
+    """Say how the sizes of k groups are drawn: as asked for, else as a probe finds best."""
+    from tfl_helpers.selection import balance_evidence
+
+    if settings.balance != "auto":
+        return settings.balance
+    if not 2 <= k <= min(len(z), MOST_GUESSED) // 4:
+        return "relaxed"
+    return str(balance_evidence(z, k, random_state=settings.seed).index[0])
 
 
 def suggest_number(z: np.ndarray, seed: int) -> dict[str, int]:

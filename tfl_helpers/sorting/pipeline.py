@@ -42,6 +42,7 @@ from tfl_helpers.sorting.summary import summarise
 from tfl_helpers.sorting.table import read_table, write_table
 
 RESULTS = ("groups.csv", "gallery.html", "model.keras", "summary.json")
+BALANCES = ("auto", "relaxed", "none", "linked", "uniform")
 ANSWERS = "answers.csv"  # there if a person said something
 
 
@@ -53,6 +54,7 @@ def sort_folder(
     backbone: str = "MobileNetV2",
     size: int | None = None,
     clusterer: str = "neighbours",
+    balance: str = "auto",
     examples: str | Path | None = None,
     corrections: str | Path | None = None,
     arrange: str | None = None,
@@ -79,6 +81,9 @@ def sort_folder(
         the groups are those of the corrections.
     backbone, clusterer : str
         "MobileNetV2" for photos, "letters" for characters (`backbones.names`); one of `CLUSTERERS`.
+    balance : {"auto", "relaxed", "none", "linked", "uniform"}
+        Whether groups are drawn to equal size, see `clustering.NeighbourClustering`; "auto" asks
+        the images (`selection.balance_evidence`).
     size : int, optional
         Height and width that the backbone sees; by default what suits it.
     examples : str or Path, optional
@@ -114,7 +119,7 @@ def sort_folder(
         raise ValueError("the folder's path is empty, or that of the results: '.' is this folder")
     folder, out = Path(folder).expanduser(), Path(out).expanduser()
     names, passed = walk(folder, all_files)
-    settings = Settings(backbone, groups, clusterer, seed, arrange, near_duplicates)
+    settings = Settings(backbone, groups, clusterer, seed, arrange, near_duplicates, balance)
     _check(folder, out, names, settings, corrections)
     known = None if examples is None else read_examples(examples, names)
     from tfl_helpers import backbones  # TensorFlow: only now, as it takes a while
@@ -174,6 +179,8 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings, correc
         raise ValueError(f"groups is a whole number from 1, or 'auto', not {k!r}")
     if settings.arrange not in (None, "copy", "link"):
         raise ValueError(f"arrange is 'copy', 'link' or None, not {settings.arrange!r}")
+    if settings.balance not in BALANCES:
+        raise ValueError(f"balance is one of {', '.join(BALANCES)}, not {settings.balance!r}")
     if settings.near_duplicates not in ("keep", "drop"):
         raise ValueError(f"near_duplicates is 'keep' or 'drop', not {settings.near_duplicates!r}")
     if (name := settings.clusterer) not in CLUSTERERS:
@@ -239,7 +246,7 @@ def _write_answers(out: Path, store: Store, files: pd.Series) -> int:
 def _state(settings: Settings, known: Any, names: list[str], rows: list[dict]) -> str:
     """Hash what a result hangs on; where it is the same again, nothing is to be done."""
     hangs_on = (tfl_helpers.__version__, settings.backbone, settings.clusterer, settings.seed)
-    hangs_on += (settings.near_duplicates,)
+    hangs_on += settings.near_duplicates, settings.balance
     files = [(name, *row["stat"]) for name, row in zip(names, rows, strict=True)]
     content = json.dumps([hangs_on, known, files], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
@@ -288,17 +295,18 @@ def _results(
         goes_by = goes_by.map(original).where(lambda name: name != "", goes_by)
     place = pd.Index(used, dtype=object).get_indexer(goes_by)  # -1 takes what is appended below
     group = np.append(np.array(found.names, object)[found.labels], "")[place]
+    doubt = np.append(found.doubt.round(4), np.nan)[place]
     unsure = np.append(found.unsure, False)[place]
     placed = store.placed().reindex(looked["file"].map(store.digests()))
     corrected = placed["said"].fillna("").to_numpy()
     said = (corrected != "") & (place >= 0)
-    group[said], unsure[said] = placed["group"].to_numpy()[said], False
+    group[said], doubt[said], unsure[said] = placed["group"].to_numpy()[said], 0, False
     twice = {cleaning.PROBLEMS["duplicate"], cleaning.PROBLEMS["near-duplicate"], ""}
     details = looked["detail"].str.split("; ")
     columns = {
         "file": looked["file"],
         "group": group,
-        "confidence": np.append(found.p.max(1).round(3), np.nan)[place],
+        "doubt": doubt,
         "unsure": unsure,
         "duplicate_of": looked["duplicate_of"].where(
             looked["keep"] | (goes_by == looked["file"]), goes_by
@@ -308,7 +316,7 @@ def _results(
         "place": place,
     }
     table = pd.DataFrame(columns, dtype=object)  # names of files need not be valid text
-    table = table.astype({"confidence": float, "unsure": bool, "place": int})
+    table = table.astype({"doubt": float, "unsure": bool, "place": int})
     if known is None:
         return table, found
     given, estimate = names_from_examples(table, known, found.names)
@@ -342,8 +350,7 @@ def _draw(
         sizes = looks[["file", "width", "height"]].iloc[asked.order].itertuples(index=False)
         how["questions"] = asked.for_page(looks.index.to_numpy(), place, shown.index[free])
         how["large"] = large_pictures(folder, sizes, store.fact("range"))
-    pictures, typical = store.pictures(shown["file"]), found.typical()[place]
-    write_gallery(out / "gallery.html", table, pictures, typical=typical, **how)
+    write_gallery(out / "gallery.html", table, store.pictures(shown["file"]), **how)
 
 
 def _remember(store: Store, table: pd.DataFrame, found: Groups, state: str) -> None:

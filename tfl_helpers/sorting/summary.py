@@ -44,6 +44,7 @@ def summarise(
         "groups": {name: int(sizes.get(name, 0)) for name in found.names},
         "suggestion": found.suggestion,
         "too_few": found.guessed == 0,
+        "balance": found.balance,
         "scores": found.scores,
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "estimate": found.estimate,
@@ -65,6 +66,8 @@ def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
             f"number of groups: {guess['k']} is the best guess, {guess['low']} to {guess['high']} "
             "are plausible (--groups K)"
         )
+    if (balance := summary.get("balance")) not in (None, "relaxed"):
+        lines.append(f"groups are not drawn to equal size (--balance {balance})")
     if summary.get("too_few"):
         lines.append("too few images to guess a number of groups: say it (--groups K), or add some")
     if estimate and estimate["examples"]:

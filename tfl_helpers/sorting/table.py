@@ -16,7 +16,7 @@ import pandas as pd
 
 from tfl_helpers.datasets import write_whole
 
-COLUMNS = ("file", "group", "confidence", "unsure", "duplicate_of", "problem", "corrected")
+COLUMNS = ("file", "group", "doubt", "unsure", "duplicate_of", "problem", "corrected")
 TEXTS = ("file", "group", "duplicate_of", "problem", "corrected")
 # Each says more of an image than those before.
 CORRECTED = ("", "renamed", "confirmed", "named", "moved")
@@ -54,7 +54,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        The columns of `COLUMNS`: str, but confidence is float (NaN: none) and unsure is bool.
+        The columns of `COLUMNS`: str, but doubt is float (NaN: none) and unsure is bool. An older
+        table's confidence becomes doubt: one less it.
 
     Raises
     ------
@@ -62,10 +63,12 @@ def read_table(path: str | Path) -> pd.DataFrame:
         It is no such table: which column is missing, or which line holds what should not be there.
     """
     cells = read_cells(path)
+    older = "confidence" in cells and "doubt" not in cells
     try:
-        table = checked(cells)
+        table = checked(cells.rename(columns={"confidence": "doubt"}) if older else cells)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    table["doubt"] = 1 - table["doubt"] if older else table["doubt"]
     for name in TEXTS:
         table[name] = pd.Series([restored_cell(text, name) for text in table[name]], dtype=object)
     return table
@@ -98,7 +101,7 @@ def checked(table: pd.DataFrame) -> pd.DataFrame:
     if missing:
         raise ValueError(f"columns are missing: {', '.join(missing)} (needed: {COLUMNS[:-1]})")
     kinds = {  # what a value becomes, None if it does not belong there
-        "confidence": (_share, float, "a number from 0 to 1"),
+        "doubt": (_share, float, "a number from 0 to 1"),
         "unsure": (lambda value: YES_NO.get(str(value).strip().lower()), bool, "True or False"),
         "corrected": (lambda value: value if value in CORRECTED else None, object, CORRECTED),
     }
