@@ -347,7 +347,8 @@ def test_twenty_answers_name_nearly_all_and_sort_agrees(chromium, six_hundred, k
     assert table["group"][table["corrected"] == ""].str.startswith("group ").all()
     sort(six_hundred, out, corrections=tmp_path / "c.csv")
     assert groups_of(out) == before.to_dict()
-    assert table_of(out)["corrected"].value_counts().to_dict() == {"": 581, "named": 20}
+    marks = table_of(out)["corrected"].drop("0001 copy.png")  # what is said of its bytes
+    assert marks.value_counts().to_dict() == {"": 580, "named": 20}
 
 
 @BROWSES
@@ -371,7 +372,7 @@ def test_answers_go_on_in_an_old_page_a_new_one_and_without_the_store(
     answers(page, kinds, 5)  # in the page that is still open
     sort(six_hundred, out, corrections=saved(page, tmp_path / "e.csv"))
     assert groups_of(out) == shown(page).to_dict()
-    assert (table_of(out)["corrected"] == "named").sum() == 20
+    assert (table_of(out)["corrected"].drop("0001 copy.png") == "named").sum() == 20
     (six_hundred / "0003.png").rename(six_hundred / "0003 renamed.png")
     (out / sorting.STORE).unlink()
     sort(six_hundred, out)
@@ -381,5 +382,5 @@ def test_answers_go_on_in_an_old_page_a_new_one_and_without_the_store(
     answers(page, kinds, 7)
     sort(six_hundred, out, corrections=saved(page, tmp_path / "f.csv"))
     assert groups_of(out) == shown(page).to_dict()
-    assert (table_of(out)["corrected"] == "named").sum() == 27
+    assert (table_of(out)["corrected"].drop("0001 copy.png") == "named").sum() == 27
     page.close()
