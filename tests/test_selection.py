@@ -26,18 +26,55 @@ def clouds(sizes=(60, 60, 60), d=8, spread=0.25, seed=0):
     return z[rng.permutation(len(z))].astype("float32")
 
 
-def test_the_number_of_groups_is_estimated():
+RULES = ["eigengap", "silhouette", "walk", "information"]
+
+
+def test_the_number_of_groups_is_the_median_of_four_rules():
     z, _ = make_blobs(300, 10, centers=5, cluster_std=0.6, random_state=0)
-    found = selection.estimate_n_clusters(z - z.mean(0), 2, 9, random_state=0)
+    found = selection.estimate_n_clusters(z - z.mean(0), random_state=0)
     assert found.suggestion == 5
     assert found.low <= 5 <= found.high
-    assert found.curves.columns.tolist() == ["k", "eigengap", "stability", "silhouette"]
-    assert found.curves.k.tolist() == list(range(2, 10))
-    assert found.curves.stability.between(-1, 1).all()
-    with pytest.raises(ValueError, match="k_min=1"):
-        selection.estimate_n_clusters(z, 1, 5)
-    with pytest.raises(ValueError, match="k_max=9"):
-        selection.estimate_n_clusters(z[:8], 2, 9)
+    assert found.curves.columns.tolist() == ["k", *RULES]
+    assert found.curves.k.tolist() == list(range(2, 35))  # twice the root of 300
+    assert found.curves.eigengap.notna().all()
+    assert found.curves[["silhouette", "walk"]].iloc[1:8].notna().all(axis=None)
+    assert list(found.preferred) == RULES
+    for rule, k in found.preferred.items():
+        assert found.curves[rule].max() == found.curves.set_index("k")[rule][k]
+    assert (found.low, found.high) == (min(found.preferred.values()), max(found.preferred.values()))
+    again = selection.estimate_n_clusters(z - z.mean(0), random_state=0)
+    pd.testing.assert_frame_equal(found.curves, again.curves)
+    assert found.preferred == again.preferred and found.suggestion == again.suggestion
+    few = selection.estimate_n_clusters(z - z.mean(0), 9, random_state=0)
+    assert few.suggestion == 5 and few.curves.k.max() == 9
+
+
+def test_more_groups_than_twenty_are_found():
+    z = clouds((40,) * 30, d=32, spread=0.8)
+    assert 28 <= selection.estimate_n_clusters(z, random_state=0).suggestion <= 32
+
+
+def test_one_cloud_is_one_group_and_two_far_ones_are_two_or_three():
+    rng = np.random.default_rng(0)
+    for cloud in (rng.normal(size=(400, 64)), rng.normal(size=(400, 64)) / np.arange(1, 65)):
+        found = selection.estimate_n_clusters(cloud + 0.5, random_state=0)
+        assert (found.suggestion, found.low, found.high) == (1, 1, 1)
+        assert list(found.preferred) == RULES  # what they would have said is told
+    two = clouds((200, 200), d=64, spread=0.5)
+    assert selection.estimate_n_clusters(two, random_state=0).suggestion in (2, 3)
+
+
+def test_equal_rows_are_one_group_and_copies_change_nothing():
+    found = selection.estimate_n_clusters(np.ones((50, 8)), random_state=0)
+    assert (found.suggestion, found.low, found.high) == (1, 1, 1) and found.curves.empty
+    z = clouds((60, 60, 60))
+    heap = np.concatenate([z, np.repeat(z[:1], 300, axis=0)])
+    assert selection.estimate_n_clusters(heap, random_state=0).suggestion in (3, 4)
+    for args, message in {(9,): "k_max=9", (2,): "k_max=2"}.items():
+        with pytest.raises(ValueError, match=message):
+            selection.estimate_n_clusters(z[:30], *args)
+    with pytest.raises(ValueError, match="11 rows"):
+        selection.estimate_n_clusters(z[:11])
 
 
 def test_a_probe_between_halves_says_which_balance_fits_the_sizes():

@@ -31,6 +31,7 @@ from tfl_helpers import __main__ as command
 from tfl_helpers import datasets, evaluation, sorting
 from tfl_helpers.datasets import cleaning
 from tfl_helpers.lessons.samples import make_messy_folder
+from tfl_helpers.sorting.levels import join_groups, level_sizes
 
 ROOT = Path(__file__).resolve().parents[1]
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs files as Linux has them")
@@ -95,14 +96,64 @@ def test_a_folder_of_digits_becomes_ten_real_groups(digit_files, sorted_digits):
     assert wrong[table["unsure"]].mean() > 5 * wrong[~table["unsure"]].mean()
 
 
-def test_the_number_of_groups_is_guessed_with_a_range(digit_files, tmp_path):
-    summary = sort(digit_files[0], tmp_path / "out")
-    guess = summary["suggestion"]
-    assert 8 <= guess["k"] == len(summary["groups"]) <= 12
-    assert guess["low"] <= guess["k"] <= guess["high"]
-    assert f"{guess['k']} is the best guess" in sorting.summary_text(summary, tmp_path) or (
-        guess["low"] == guess["high"]
-    )
+@pytest.fixture(scope="module")
+def counted_digits(digit_files, tmp_path_factory):
+    """The same 400 digits, their number not given."""
+    out = tmp_path_factory.mktemp("counted")
+    return out, sort(digit_files[0], out)
+
+
+def test_kinds_are_counted_and_shown_as_more_and_smaller_groups(digit_files, counted_digits):
+    out, summary = counted_digits
+    guess, said = summary["suggestion"], sorting.summary_text(summary, out)
+    assert 8 <= guess["kinds"] <= 12 and guess["low"] <= guess["kinds"] <= guess["high"]
+    assert [guess["low"], guess["high"]] == [f(guess["rules"].values()) for f in (min, max)]
+    assert len(summary["groups"]) == guess["shown"] == round((guess["kinds"] * 20) ** 0.5)
+    assert f"about {guess['kinds']} kinds stand out" in said
+    assert f"shown as {guess['shown']} small groups" in said
+    groups = table_of(out)["group"]
+    truth = evaluation.unseal(digit_files[1])[[int(file[:4]) for file in groups.index]]
+    named = pd.Series(truth, groups.index).groupby(groups).agg(lambda kinds: kinds.mode()[0])
+    assert (groups.map(named) == truth).mean() >= 0.93  # a name may be given twice
+    assert groups.value_counts().max() <= 80
+
+
+def test_levels_join_groups_and_stay_with_their_names(digit_files, counted_digits, tmp_path):
+    out, summary = counted_digits
+    table = table_of(out)
+    kinds = summary["suggestion"]["kinds"]
+    assert summary["levels"] == {"level_1": kinds, "level_2": -(-kinds // 2)}
+    for fine, coarse in (("group", "level_1"), ("level_1", "level_2")):
+        assert (table.groupby(fine)[coarse].nunique() == 1).all()
+        largest = table.groupby(coarse)["group"].agg(lambda inside: inside.value_counts().index[0])
+        assert (largest == largest.index).all()
+    answers = digit_files[1]
+    joined = pd.factorize(table["level_1"][[f"{i:04d}.png" for i in range(len(answers))]])[0]
+    assert evaluation.hungarian_accuracy(answers, joined) >= 0.75
+    # Named, the groups are the same, and so are the levels, by their new names.
+    new = {group: f"kind {number}" for number, group in enumerate(summary["groups"])}
+    shutil.copytree(out, tmp_path / "out")
+    sort(digit_files[0], tmp_path / "out", corrections=corrected(tmp_path / "out", {}, new.items()))
+    after = table_of(tmp_path / "out")
+    for column in ("group", "level_1", "level_2"):
+        assert (after[column] == table[column].map(new)).all()
+    # A coarser level is taken by hand: the groups of one then have one name.
+    by_hand = sorting.read_table(tmp_path / "out" / "groups.csv")
+    sorting.write_table(by_hand.assign(group=by_hand["level_1"]), tmp_path / "coarse.csv")
+    coarse = sort(digit_files[0], tmp_path / "out", corrections=tmp_path / "coarse.csv")
+    assert set(coarse["groups"]) == set(after["level_1"])
+    same = table_of(tmp_path / "out")["group"] == after["level_1"]
+    assert same.mean() > 0.9
+
+
+def test_groups_are_joined_by_their_links():
+    z, codes = three_heaps(90)
+    halves = 2 * codes + np.random.default_rng(0).integers(2, size=len(codes))
+    joined = join_groups(z, halves, [3, 1])
+    assert joined.shape == (2, 6) and len(set(joined[0])) == 3 and len(set(joined[1])) == 1
+    assert (joined[0][::2] == joined[0][1::2]).all()  # both halves of each heap
+    assert (join_groups(z, np.zeros(90, int), [1, 1]) == 0).all()
+    assert level_sizes(1, None) == [1, 1] and level_sizes(9, {"kinds": 1}) == [5, 3]
 
 
 def test_the_model_sorts_new_images_alone(digit_files, sorted_digits, tmp_path):
@@ -313,8 +364,14 @@ def test_an_older_folder_opens_and_keeps_its_groups(few, tmp_path):
     with sqlite3.connect(out / sorting.STORE) as base:
         base.execute("UPDATE files SET picture = ?", (file.getvalue(),))
         base.execute("UPDATE facts SET value = '\"\"' WHERE key = 'state'")
+        guess = json.dumps({"k": 3, "low": 2, "high": 4})
+        base.execute("UPDATE facts SET value = ? WHERE key = 'suggestion'", (guess,))
+    table = pd.read_csv(out / "groups.csv", dtype=str)
+    table.drop(columns=["level_1", "level_2"]).to_csv(out / "groups.csv", index=False)
     moved = sorting.read_table(out / "groups.csv")["file"][0]
-    sort(few[0], out, corrections=corrected(out, {moved: "mine"}, [("group 1", "ones")]))
+    summary = sort(few[0], out, corrections=corrected(out, {moved: "mine"}, [("group 1", "ones")]))
+    assert "about 3 kinds stand out (2 to 4" in sorting.summary_text(summary, out)
+    assert set(table_of(out)["level_1"]) < set(table_of(out)["group"])
     assert table_of(out)["group"][moved] == "mine" and "ones" in set(table_of(out)["group"])
     (line,) = set(re.findall("^[A-Za-z0-9+/]{90,}=*", (out / "gallery.html").read_text(), re.M))
     assert Image.open(io.BytesIO(base64.b64decode(line))).format == "WEBP"
@@ -682,8 +739,8 @@ def test_wrong_arguments_are_told_before_anything_is_written(messy, tmp_path):
     (tmp_path / "f.csv").write_text("a,b\n")
     (tmp_path / "empty").mkdir()
     for message, options in {
-        "from 1, or 'auto', not 0": {"groups": 0},
-        "from 1, or 'auto', not 'many'": {"groups": "many"},
+        "from 1, 'auto' or 'kinds', not 0": {"groups": 0},
+        "from 1, 'auto' or 'kinds', not 'many'": {"groups": "many"},
         "arrange is": {"arrange": "move"},
         "no clusterer is called 'friends'; there are neighbours": {"clusterer": "friends"},
         "no backbone is called 'MobileNet7'": {"backbone": "MobileNet7"},
@@ -736,7 +793,9 @@ def test_a_number_that_few_images_gave_does_not_bind_later_runs(digit_files, tmp
     assert guessed > 2
     assert len(with_images(70)["groups"]) == guessed  # not much more: the groups stay
     grown = with_images(400)
-    assert 7 <= len(grown["groups"]) <= 13 and grown["suggestion"]["k"] == len(grown["groups"])
+    assert len(grown["groups"]) == grown["suggestion"]["shown"] > guessed
+    kinds = sort(folder, out, groups="kinds")
+    assert 8 <= len(kinds["groups"]) == kinds["suggestion"]["kinds"] <= 12
     assert len(sort(folder, out, groups=4)["groups"]) == 4
     assert len(sort(folder, out)["groups"]) == 4  # what was asked for stays
 

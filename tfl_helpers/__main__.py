@@ -31,7 +31,10 @@ Did you correct groups in gallery.html? Its button writes groups_corrected.csv. 
 
 Exit status: 0 done, 1 it could not be done (a line says why), 2 wrong arguments,
 130 stopped by Ctrl-C."""
-GROUPS = "number of groups; auto (as at first) guesses it and says what else is plausible"
+GROUPS = (
+    "auto (as at first) counts the kinds that stand out and shows more and smaller groups; kinds: "
+    "as many as kinds; or a number"
+)
 BACKBONE = (
     "pretrained network: MobileNetV2 (as it is) for photos, fetched once; letters for handwriting "
     "and drawings, needs no network; or another of keras.applications"
@@ -144,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         "folder", type=_path, metavar="FOLDER", help="your images, also in subfolders"
     )
     sort.add_argument("--out", type=_path, required=True, metavar="OUT", help="folder for results")
-    sort.add_argument("--groups", type=_groups, metavar="K|auto", help=GROUPS)
+    sort.add_argument("--groups", type=_groups, metavar="auto|kinds|N", help=GROUPS)
     sort.add_argument("--backbone", default="MobileNetV2", metavar="NAME", help=BACKBONE)
     sort.add_argument("--size", type=int, metavar="PIXELS", help="side that the network sees")
     sort.add_argument("--clusterer", default="neighbours", metavar="NAME", help=CLUSTERER)
@@ -168,10 +171,10 @@ def _path(text: str) -> Path:
 
 
 def _groups(text: str) -> int | str:
-    if text == "auto":
+    if text in ("auto", "kinds"):
         return text
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a number from 1, or auto, not {text!r}")
+        raise argparse.ArgumentTypeError(f"a number from 1, auto or kinds, not {text!r}")
     return int(text)
 
 

@@ -20,7 +20,7 @@ import scipy.sparse as sp
 from PIL import Image
 
 from tfl_helpers.datasets import progress_bar, write_whole
-from tfl_helpers.sorting.table import checked, plain_cell, plain_text
+from tfl_helpers.sorting.table import LEVELS, checked, plain_cell, plain_text
 
 SIDE, QUALITY = 64, 75  # of a thumbnail, about 1 kB
 SMALL_SIDE, SMALL_QUALITY = 32, 60  # in a page of very many
@@ -157,7 +157,10 @@ def _page_data(
         name: [plain_cell(text, name) for text in table[name]]
         for name in ("file", "problem", "duplicate_of", "corrected")
     }
-    names = sorted(set(table["group"]) - {""}, key=_natural)
+    # Groups of one coarser group stand beside each other
+    levels = table[table["group"] != ""].drop_duplicates("group")[[*LEVELS[::-1], "group"]]
+    names = sorted(levels.to_numpy().tolist(), key=lambda row: [*map(_natural, row)])
+    names = [name for *_, name in names]
     code = {"": -1} | {name: number for number, name in enumerate(names)}
     some = {name: {i: t for i, t in enumerate(texts[name]) if t} for name in texts}
     data = {

@@ -16,9 +16,8 @@ from tfl_helpers.sorting.table import numbered
 
 AT_ONCE = 10_000  # rows that are predicted at a time: a copy of all would cost much memory
 FEW, GROWN = 20, 2  # images with which a number can be guessed; times as many ask for a new guess
-MOST_GUESSED, MOST_GROUPS = 3_000, 20  # images and groups that the number is guessed with
+MOST_GUESSED = 3_000  # images that the balance is chosen with
 MOSTLY, SEVERAL = 0.5, 5  # share of known images in the same folder; far ones that make a group
-NEARLY = 0.15  # of the numbers tried: a number so many ranks below the best is nearly as good
 
 
 def _neighbours(n_groups: int, seed: int) -> Any:
@@ -52,7 +51,7 @@ class Groups:
     p: np.ndarray  # (n, k) probabilities
     doubt: np.ndarray  # (n,) share of the images that are no more doubtful
     names: list[str]  # of the k groups, in the order of the columns of p
-    suggestion: dict[str, int] | None = None
+    suggestion: dict[str, Any] | None = None  # from `suggest_number`
     is_new: bool = True  # not those of corrections
     guessed: int | None = None  # images that their number was guessed with; 0: too few for that
     scores: dict[str, float] = field(default_factory=dict)
@@ -100,11 +99,12 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
         return Groups(z, p, doubt, names, suggestion, is_new=False)
     other = known.any() and known.mean() < MOSTLY  # another folder, or one that has grown much
     grown = guessed is not None and (len(z) >= GROWN * guessed or other)
-    k = k or (None if grown or corrected else store.fact("groups")) or "auto"
-    if k == "auto":
+    k = k or (None if grown or corrected else store.fact("groups"))
+    k = k or (suggestion or {}).get("asked", "auto")  # as before
+    if k in ("auto", "kinds"):
         guessed = len(z) if len(z) >= FEW and z.var(axis=0).sum() > 1e-12 else 0
-        suggestion = suggest_number(z, seed) if guessed else None
-        k = suggestion["k"] if guessed else 1
+        suggestion = suggest_number(z, seed) | {"asked": k} if guessed else None
+        k = suggestion["shown" if k == "auto" else "kinds"] if guessed else 1
     if k > len(z):
         raise ValueError(
             f"{k} groups are wanted of {len(z):,} images: ask for fewer"
@@ -243,23 +243,20 @@ def choose_balance(z: np.ndarray, k: int, settings: Settings) -> str:
     return str(balance_evidence(z, k, random_state=settings.seed).index[0])
 
 
-def suggest_number(z: np.ndarray, seed: int) -> dict[str, int]:
-    """Guess the number of groups: {"k", "low", "high"}.
+def suggest_number(z: np.ndarray, seed: int) -> dict[str, Any]:
+    """Estimate how many `kinds` there are, from `low` to `high`, what each of the `rules` says.
 
-    Numbers that are better than their neighbours, and nearly as good as the best, are plausible.
-    Two is passed over if there is another: groups are joined more easily than taken apart.
+    And how many groups are `shown`: the root of kinds times the root of images. A mixed group has
+    to be taken apart image by image, and two of one kind are joined by a name: of the numbers that
+    were tried it takes the fewest clicks (results/groups.json).
     """
     from tfl_helpers.selection import estimate_n_clusters
 
-    some = np.random.default_rng(seed).permutation(len(z))[:MOST_GUESSED]
-    most = min(MOST_GROUPS, len(some) // 5)
-    guess = estimate_n_clusters(z[np.sort(some)], 2, most, random_state=seed)
-    rank = guess.curves.set_index("k").rank().mean(axis=1)
-    beside = np.pad(rank, 1, constant_values=-np.inf)
-    peak = (rank > beside[:-2]) & (rank > beside[2:]) & (rank >= rank.max() - NEARLY * len(rank))
-    plausible = [*rank.index[peak], guess.suggestion]
-    best = max([k for k in plausible if k > 2] or plausible, key=lambda k: rank[k])
-    return {"k": int(best), "low": int(min(plausible)), "high": int(max(plausible))}
+    found = estimate_n_clusters(z, random_state=seed)
+    kinds = found.suggestion
+    shown = max(kinds, round(np.sqrt(kinds * np.sqrt(len(z)))))
+    ends = {"low": found.low, "high": found.high, "rules": found.preferred}
+    return {"kinds": kinds, "shown": shown, **ends}
 
 
 def kept_names(p: np.ndarray, earlier: Sequence[str | None]) -> list[str]:

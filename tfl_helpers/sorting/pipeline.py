@@ -36,6 +36,7 @@ from tfl_helpers.sorting.corrections import (
 )
 from tfl_helpers.sorting.gallery import lay_out, write_gallery
 from tfl_helpers.sorting.grouping import CLUSTERERS, FEW, Groups, Settings, find_groups
+from tfl_helpers.sorting.levels import with_levels
 from tfl_helpers.sorting.reading import read_new
 from tfl_helpers.sorting.store import SAID, STORE, Store
 from tfl_helpers.sorting.summary import summarise
@@ -76,9 +77,10 @@ def sort_folder(
         Images of any size and mode, flat or nested, among whatever else. It is never written to.
     out : str or Path
         A new folder, or that of an earlier run, which is brought up to date.
-    groups : int or "auto", optional
-        Their number. By default as in an earlier run, else "auto": it is guessed. Once corrected,
-        the groups are those of the corrections.
+    groups : int, "auto" or "kinds", optional
+        Their number. By default as in an earlier run, else "auto": the kinds that stand out are
+        counted, and shown as more and smaller groups; with "kinds" as so many. Once corrected, the
+        groups are those of the corrections.
     backbone, clusterer : str
         "MobileNetV2" for photos, "letters" for characters (`backbones.names`); one of `CLUSTERERS`.
     balance : {"auto", "relaxed", "none", "linked", "uniform"}
@@ -107,7 +109,7 @@ def sort_folder(
     -------
     dict
         As in summary.json; its `groups` (name to number of images) are in the order of the model's
-        outputs, `suggestion` has the range of plausible numbers, `estimate` is from examples.
+        outputs, `suggestion` says how many kinds stand out, `estimate` is from examples.
 
     Raises
     ------
@@ -141,6 +143,7 @@ def sort_folder(
             _next(steps, "finding groups")
             found = find_groups(store, used, settings, (looked["duplicate_of"] != "").sum())
             table, found = _results(looked, used, found, store, known)
+            table = with_levels(table, found, seed)
             _next(steps, "drawing the page")
             _draw(folder, out, table, looked, found, store, seed, progress)
             _next(steps, "training the model")
@@ -175,8 +178,8 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings, correc
         raise FileExistsError(f"{out / 'sorted'} is a link: its files are not this run's to change")
     if not names:
         raise ValueError(f"{folder} holds no file: check the path")
-    if k not in (None, "auto") and (type(k) is not int or k < 1):
-        raise ValueError(f"groups is a whole number from 1, or 'auto', not {k!r}")
+    if k not in (None, "auto", "kinds") and (type(k) is not int or k < 1):
+        raise ValueError(f"groups is a whole number from 1, 'auto' or 'kinds', not {k!r}")
     if settings.arrange not in (None, "copy", "link"):
         raise ValueError(f"arrange is 'copy', 'link' or None, not {settings.arrange!r}")
     if settings.balance not in BALANCES:

@@ -12,6 +12,7 @@ import pandas as pd
 
 import tfl_helpers
 from tfl_helpers.sorting.grouping import Groups, Settings
+from tfl_helpers.sorting.table import LEVELS
 
 LIBRARIES = ("tensorflow", "keras", "scikit-learn", "umap-learn", "numpy", "pillow")
 
@@ -43,6 +44,7 @@ def summarise(
         },
         "groups": {name: int(sizes.get(name, 0)) for name in found.names},
         "suggestion": found.suggestion,
+        "levels": {name: int(table[name].replace("", None).nunique()) for name in LEVELS},
         "too_few": found.guessed == 0,
         "balance": found.balance,
         "scores": found.scores,
@@ -61,11 +63,8 @@ def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
         f"{near:,} near-duplicates; {counts['left out']:,} could not be used",
         "groups: " + ", ".join(f"{name} ({n:,})" for name, n in summary["groups"].items()),
     ]
-    if guess and guess["high"] > guess["low"]:
-        lines.append(
-            f"number of groups: {guess['k']} is the best guess, {guess['low']} to {guess['high']} "
-            "are plausible (--groups K)"
-        )
+    if guess:
+        lines.append(_said_of_number(guess, len(summary["groups"])))
     if (balance := summary.get("balance")) not in (None, "relaxed"):
         lines.append(f"groups are not drawn to equal size (--balance {balance})")
     if summary.get("too_few"):
@@ -97,3 +96,19 @@ def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
             f"{alone[0]}"
         )
     return "\n".join([*lines, f"look at them: {Path(out) / 'gallery.html'}"])
+
+
+def _said_of_number(guess: Mapping[str, Any], n_groups: int) -> str:
+    """Say what was seen of the number of kinds; earlier versions guessed one number, `k`."""
+    kinds, low, high = guess.get("kinds", guess.get("k")), guess["low"], guess["high"]
+    text = f"about {kinds} kinds stand out"
+    if kinds == 1:
+        text = "no kinds stand out, they look like one"
+    elif high > low:
+        text += f" ({low} to {high}, by the rule that is asked)"
+    if n_groups == guess.get("shown", kinds) > kinds:
+        text += (
+            f"; shown as {n_groups} small groups, so that kinds that look alike come apart; names "
+            "may be given twice (--groups kinds|N)"
+        )
+    return text

@@ -16,8 +16,10 @@ import pandas as pd
 
 from tfl_helpers.datasets import write_whole
 
-COLUMNS = ("file", "group", "doubt", "unsure", "duplicate_of", "problem", "corrected")
-TEXTS = ("file", "group", "duplicate_of", "problem", "corrected")
+NEEDED = ("file", "group", "doubt", "unsure", "duplicate_of", "problem")
+LEVELS = ("level_1", "level_2")  # what the group belongs to, in coarser ones
+COLUMNS = (*NEEDED, "corrected", *LEVELS)
+TEXTS = ("file", "group", "duplicate_of", "problem", "corrected", *LEVELS)
 # Each says more of an image than those before.
 CORRECTED = ("", "renamed", "confirmed", "named", "moved")
 YES_NO = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
@@ -28,7 +30,7 @@ MARKS = {"file": "./", "duplicate_of": "./"}  # put in front of one; in other co
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> Path:
-    r"""Write a table with the columns of `COLUMNS` (`corrected` may be absent) as CSV, RFC 4180.
+    r"""Write a table with the columns of `COLUMNS` (the last three may be absent) as CSV, RFC 4180.
 
     One line per row: a control character, or what is no text in a file's name, is written like
     ``\u000a``. A path that a spreadsheet would take for a formula gets ``./`` in front, which is
@@ -55,7 +57,8 @@ def read_table(path: str | Path) -> pd.DataFrame:
     -------
     pd.DataFrame
         The columns of `COLUMNS`: str, but doubt is float (NaN: none) and unsure is bool. An older
-        table's confidence becomes doubt: one less it.
+        table's confidence becomes doubt: one less it. The last three are empty where the file lacks
+        them.
 
     Raises
     ------
@@ -97,9 +100,9 @@ def read_cells(path: str | Path) -> pd.DataFrame:
 
 def checked(table: pd.DataFrame) -> pd.DataFrame:
     """Copy the columns of a table of files, each of its type; an error says what is wrong where."""
-    missing = [name for name in COLUMNS[:-1] if name not in table]
+    missing = [name for name in NEEDED if name not in table]
     if missing:
-        raise ValueError(f"columns are missing: {', '.join(missing)} (needed: {COLUMNS[:-1]})")
+        raise ValueError(f"columns are missing: {', '.join(missing)} (needed: {NEEDED})")
     kinds = {  # what a value becomes, None if it does not belong there
         "doubt": (_share, float, "a number from 0 to 1"),
         "unsure": (lambda value: YES_NO.get(str(value).strip().lower()), bool, "True or False"),
