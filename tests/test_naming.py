@@ -47,6 +47,18 @@ def test_every_blob_is_asked_about_once_before_one_is_asked_about_twice():
     assert len(set(order)) == 60
 
 
+def test_questions_go_where_names_disagree():
+    """Of two blobs one got one name, the other two: the second is asked about, with the third."""
+    z, blob = make_blobs([100, 100, 100], n_features=8, cluster_std=0.5, random_state=1)
+    graph = clustering.neighbour_graph(np.hstack([np.ones((len(z), 1)), z - z.mean(0)]), 15)
+    first = clustering.questions(graph, 9, random_state=0)
+    named = first[blob[first] != 2]
+    names = np.where(blob[named] == 0, 0, np.arange(len(named)) % 2)
+    asked = clustering.questions(graph, 4, named, names, random_state=0)
+    assert blob[asked[0]] == 2 and 0 not in blob[asked]
+    assert not set(asked) & set(named)
+
+
 def test_what_no_walk_reaches_has_no_name_and_all_else_adds_up_to_one():
     links = sp.csr_matrix(np.kron(np.eye(3), np.ones((4, 4)) - np.eye(4)))  # three islands
     reach = clustering.spread_names(links, [0, 5, 6], [1, 0, 0])

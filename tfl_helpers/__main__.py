@@ -52,7 +52,7 @@ WHEELS = {
 }
 NEAR = "images that look nearly like another: group them too (keep, as it is), or leave them out"
 LARGEST = "size up to which images are read that are no JPEGs (179), for the memory's sake"
-ARRANGE = "also fill OUT/sorted with a folder per group, of copies or links"
+ARRANGE = "also fill OUT/sorted with a folder per group and one of the unsure, of copies or links"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ NOT_MEASURED = [
     "found in one half of the images",
     "sets within 20 % of the truth",
     "2 is half or double",
-    'best on test" is what nobody could have known',
+    '"best" is what nobody could have known',
 ]
 
 # 04-b: groups from the Laplacian's eigenvectors.

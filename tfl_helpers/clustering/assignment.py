@@ -119,7 +119,13 @@ def linked(z: np.ndarray, n_clusters: int, *, random_state: Any = None) -> np.nd
 def group_places(
     z: np.ndarray, n_clusters: int, balance: str = "relaxed", *, random_state: Any = None
 ) -> np.ndarray:
-    """Group rows (n, d) by `linked` for the balance of that name, else by `balanced_kmeans`."""
+    """Group rows (n, d) by `linked` for the balance of that name, else by `balanced_kmeans`.
+
+    Examples
+    --------
+    >>> np.bincount(group_places(np.eye(2)[[0, 0, 1, 1]], 2, "linked", random_state=0))
+    array([2, 2])
+    """
     if balance == LINKED:
         return linked(z, n_clusters, random_state=random_state)
     return balanced_kmeans(z, n_clusters, balance, random_state=random_state)

@@ -108,6 +108,11 @@ def share_flagged(unclear: bool | np.ndarray) -> float:
     """Share of the ranking that is called unsure, from the rows (n,) whose vote is unclear.
 
     It is a tenth, or a fifth where these are more than 5 %.
+
+    Examples
+    --------
+    >>> share_flagged([True, False, False])
+    0.2
     """
     return 0.2 if np.mean(unclear) > MANY else 0.1
 

@@ -14,18 +14,28 @@ N_STEPS = 60  # after which 0.95^60, a twentieth, is still under way
 MOST_ASKED = 5_000  # images among which questions are chosen: all walks from all of them are kept
 
 
-def questions(graph: sp.csr_matrix, n_questions: int, *, random_state: Any = None) -> np.ndarray:
+def questions(
+    graph: sp.csr_matrix,
+    n_questions: int,
+    rows: ArrayLike = (),
+    names: ArrayLike = (),
+    *,
+    random_state: Any = None,
+) -> np.ndarray:
     """Order images so that the names of the first few tell most about all others.
 
     The next image is the one whose walks reach most of what walks from earlier ones do not reach.
-    No name has any influence, so that all may be asked at once.
+    What was named already is taken in: an image counts the less, the better names reach it
+    (compared with the median) and the more they agree on it.
 
     Parameters
     ----------
     graph : scipy.sparse.csr_matrix, (n, n)
         From `neighbour_graph`.
     n_questions : int
-        How many; at most n.
+        How many; at most as many as have no name.
+    rows, names : array of int, (m,)
+        Images that have a name, and the number of that name, as for `spread_names`.
     random_state : int, RandomState or None
         Draws 5,000 images to choose from, where there are more.
 
@@ -46,25 +56,32 @@ def questions(graph: sp.csr_matrix, n_questions: int, *, random_state: Any = Non
     >>> np.sort(questions(neighbour_graph(z), 3) // 20)  # one of each
     array([0, 1, 2])
     """
-    rng, n = check_random_state(random_state), graph.shape[0]
-    some = np.sort(rng.permutation(n)[:MOST_ASKED])
+    rng, rows = check_random_state(random_state), np.asarray(rows, int)
+    some = np.union1d(rng.permutation(graph.shape[0])[:MOST_ASKED], rows)
     step = normalised(graph[some][:, some]).toarray().astype("float32")
     reach = np.linalg.inv(np.eye(len(some), dtype="float32") - STAYS * step)
     own = np.sqrt(reach.diagonal())
     reach /= own[:, None] * own
-    reached, chosen = np.zeros(len(some), "float32"), []
-    gain = np.full(
-        len(some), np.inf
-    )  # at most; it only ever falls, so that few are looked at again
-    while len(chosen) < min(n_questions, len(some)):
+    reached, doubt = np.zeros(len(some), "float32"), np.ones(len(some), "float32")
+    asked = np.searchsorted(some, rows).tolist()
+    if asked:
+        reached = reach[asked].max(axis=0)
+        best = np.sort(spread_names(graph, rows, names)[some], axis=1)[:, -2:]
+        margin = np.ptp(best, axis=1)  # none as long as there is one name alone
+        doubt -= (margin * np.minimum(reached / np.median(reached).clip(1e-12), 1)).astype(
+            "float32"
+        )
+    gain = np.full(len(some), np.inf)  # at most: it only ever falls
+    gain[asked] = -1
+    while len(asked) < min(n_questions + len(rows), len(some)):
         best = int(gain.argmax())
-        now = np.maximum(reach[best] - reached, 0).sum()
+        now = np.maximum(reach[best] - reached, 0) @ doubt
         if now < gain[best]:
             gain[best] = now
             continue
-        chosen.append(best)
+        asked.append(best)
         reached, gain[best] = np.maximum(reached, reach[best]), -1
-    return some[chosen]
+    return some[asked[len(rows) :]]
 
 
 def spread_names(graph: sp.csr_matrix, rows: ArrayLike, names: ArrayLike) -> np.ndarray:

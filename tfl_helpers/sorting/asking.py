@@ -3,7 +3,7 @@
 import base64
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from tfl_helpers.datasets import ImageReadError, read_image
 from tfl_helpers.sorting.following import MOST_LINKED, NOT_AN_IMAGE, SEVERAL_KINDS, links
 
 N_QUESTIONS, EVERY = 200, 5  # how many are prepared; each so manieth is drawn at random
-MOST_CHOSEN = 2_000  # images that questions are chosen from
+MOST_CHOSEN = 2_000  # images that questions are chosen from, and that have a name already
 NEAREST = 8  # images shown beside the one that is asked about
 LARGE, QUALITY = 256, 75  # longer side of the picture in pixels
 
@@ -61,19 +61,22 @@ def _packed(numbers: np.ndarray, kind: str) -> str:
 
 
 def choose_questions(
-    rows: np.ndarray, said: np.ndarray, *, m: int = N_QUESTIONS, seed: int = 0
+    rows: np.ndarray, names: Sequence[str], *, m: int = N_QUESTIONS, seed: int = 0
 ) -> Questions:
     """Choose which images to ask about, given leading components (n, d), nine rows at least.
 
-    Of images with `said` (n,) it is known what they are. The whole order is there at once, as no
-    answer has an influence on it.
+    Of `names` (n,) those are "" that nobody gave. The whole order is there at once: what is
+    answered on the way changes it in the next page.
     """
-    rng = np.random.default_rng(seed)
-    some = np.sort(rng.permutation(len(rows))[:MOST_CHOSEN])
+    rng, said = np.random.default_rng(seed), np.array([name != "" for name in names])
+    parts = np.arange(len(rows)), np.flatnonzero(said)
+    some = np.union1d(*(rng.permutation(part)[:MOST_CHOSEN] for part in parts))
     graph = links(rows) if len(rows) <= MOST_LINKED else None
     whole = graph is not None and len(some) == len(rows)
-    chosen = some[questions(graph if whole else links(rows[some]), m + said[some].sum())]
-    queues = [chosen[~said[chosen]].tolist(), rng.permutation(np.flatnonzero(~said)).tolist()]
+    known = np.flatnonzero(said[some])
+    codes = np.unique(np.array(names, object)[some[known]], return_inverse=True)[1]
+    chosen = some[questions(graph if whole else links(rows[some]), m, known, codes)]
+    queues = [chosen.tolist(), rng.permutation(np.flatnonzero(~said)).tolist()]
     order: dict[int, bool] = {}  # image: whether it was drawn at random
     while len(order) < min(m, (~said).sum()):
         by_chance = len(order) % EVERY == EVERY - 1 or not queues[0]

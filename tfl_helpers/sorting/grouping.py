@@ -234,11 +234,11 @@ def rank_by_doubt(z: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
 
 def choose_balance(z: np.ndarray, k: int, settings: Settings) -> str:
     """Say how the sizes of k groups are drawn: as asked for, else as a probe finds best."""
-    from tfl_helpers.selection import balance_evidence
+    from tfl_helpers.selection.balance import MOST, balance_evidence
 
     if settings.balance != "auto":
         return settings.balance
-    if not 2 <= k <= min(len(z), MOST_GUESSED) // 4:
+    if not 2 <= k <= min(len(z), MOST) // 4:
         return "relaxed"
     return str(balance_evidence(z, k, random_state=settings.seed).index[0])
 

@@ -94,7 +94,7 @@ def sort_folder(
     corrections : str or Path, optional
         The CSV file exported by gallery.html. What it says holds from now on; like images follow.
     arrange : {"copy", "link"}, optional
-        Also fill `out`/sorted with a folder per group.
+        Also fill `out`/sorted with a folder per group, and one of the unsure.
     near_duplicates : {"keep", "drop"}
         Whether images that look the same as another are grouped like all, or go where that one
         goes, as copies of the same bytes do.
@@ -344,10 +344,10 @@ def _draw(
     write_table(table, out / "groups.csv")
     shown, looks = table[table["group"] != ""], looked[looked["keep"]]
     how = {"title": folder.resolve().name, "progress": progress}
-    place, said = shown["place"].to_numpy(), table["corrected"].isin(SAID).to_numpy()
+    place, said = shown["place"].to_numpy(), table["group"].where(table["corrected"].isin(SAID), "")
     if len(looks) >= FEW:
         rows = leading_components(found.z, random_state=seed, sample=SAMPLED)
-        asked = choose_questions(rows, said[looks.index], seed=seed)
+        asked = choose_questions(rows, said[looks.index].to_numpy(), seed=seed)
         how["places"] = lay_out(rows, seed, asked.graph)[place]
         free = store.placed()["free"].reindex(shown["file"].map(store.digests())).eq(True)
         sizes = looks[["file", "width", "height"]].iloc[asked.order].itertuples(index=False)

@@ -56,9 +56,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     pd.DataFrame
-        The columns of `COLUMNS`: str, but doubt is float (NaN: none) and unsure is bool. An older
-        table's confidence becomes doubt: one less it. The last three are empty where the file lacks
-        them.
+        The columns of `COLUMNS`: str, but doubt is float (NaN: none) and unsure is bool. The last
+        three are empty where the file lacks them; an older table's confidence becomes doubt: one
+        less it.
 
     Raises
     ------

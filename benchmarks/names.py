@@ -1,0 +1,203 @@
+"""What a name is worth: accuracy of all images after a few of them were named.
+
+    TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/names.py [SET ...] [--seeds 5] [--backbone B]
+
+SET: digits, mnist and cifar10 (5,000 test images), kinds (20 kinds of photos64, drawn
+anew with each seed), pedestrians (2,000 crops), skewed (five kinds of CIFAR-10 with 1,000, 500,
+200, 60 and 20 photos). An oracle names the images that a way asks for, and each way says what all
+images are: so the accuracy needs no pairing of groups. Features are frozen, 64 leading components.
+The ways: `ours` (`clustering.questions`, which hears the names at each budget, and
+`clustering.spread_names`) and `ours, all asked at once`; random images, or the medoids of as many
+k-means clusters, and a logistic regression; margin sampling (ten medoids, then ten at a time, those
+between which a regression wavers most); scikit-learn's LabelSpreading and SelfTrainingClassifier on
+random images. `one in ten wrong`: ours, where every tenth name is another one. Mean and sd over
+seeds, which draw images and starts; writes results/names.json.
+"""
+
+import argparse
+import json
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import normalize
+from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
+
+from tfl_helpers import backbones, clustering, datasets, evaluation, features
+
+FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "names.json"
+BUDGETS = 10, 20, 50, 100, 200
+SKEWED = 1000, 500, 200, 60, 20
+N_KINDS, BATCH = 20, 10
+# Name of the data, which part, images drawn
+SETS = {
+    "digits": ("digits", None, None),
+    "mnist": ("mnist", 1, 5_000),
+    "cifar10": ("cifar10", 1, 5_000),
+    "kinds": ("folder", None, None),
+    "pedestrians": ("pedestrians", 1, 2_000),
+    "skewed": ("cifar10", 1, None),
+}
+
+
+def extracted(name: str, backbone: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Features and classes of a whole set."""
+    data, part, _ = SETS[name]
+    if data == "folder":
+        data = f"folder:{Path(os.environ['TFL_DATA_DIR']) / 'photos64'}"
+    parts = datasets.load(data, progress=False)
+    parts = parts if part is None else [parts[part]]
+    settings = backbones.suggested(data) | ({"name": backbone} if backbone else {})
+    network = backbones.load(**settings)
+    z = np.concatenate([features.extract(network, one) for one in parts])
+    return z, np.concatenate([evaluation.unseal(one.answers) for one in parts])
+
+
+def drawn(name: str, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rows of one draw of a set."""
+    if name == "kinds":
+        return np.flatnonzero(np.isin(y, rng.choice(y.max() + 1, N_KINDS, replace=False)))
+    if name == "skewed":
+        kinds = rng.choice(y.max() + 1, len(SKEWED), replace=False)
+        rows = [
+            rng.permutation(np.flatnonzero(y == kind))[:size]
+            for kind, size in zip(kinds, SKEWED, strict=True)
+        ]
+        return np.sort(np.concatenate(rows))
+    return np.sort(rng.permutation(len(y))[: SETS[name][2] or len(y)])
+
+
+def regression(x: np.ndarray, rows: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """Probabilities (n, k) of a logistic regression on what was named."""
+    if len(set(names)) == 1:
+        return np.eye(names[0] + 1)[[names[0]] * len(x)]
+    linear = LogisticRegression(C=10, max_iter=500).fit(x[rows], names)
+    p = np.zeros((len(x), names.max() + 1))
+    p[:, linear.classes_] = linear.predict_proba(x)
+    return p
+
+
+def medoids(x: np.ndarray, m: int, seed: int) -> np.ndarray:
+    """Images nearest to the means of m clusters."""
+    distances = KMeans(m, n_init=3, random_state=seed).fit_transform(x)
+    return np.unique(distances.argmin(axis=0))
+
+
+def uncertain(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
+    """Images in the order of margin sampling."""
+    rows = medoids(x, BATCH, seed)
+    while len(rows) < max(BUDGETS):
+        best = np.sort(regression(x, rows, y[rows]), axis=1)
+        margin = best[:, -1] - best[:, -2] if best.shape[1] > 1 else best[:, -1]
+        margin[rows] = np.inf
+        rows = np.append(rows, np.argsort(margin, kind="stable")[:BATCH])
+    return rows
+
+
+def told_in_turn(graph: sp.csr_matrix, told: np.ndarray, seed: int) -> np.ndarray:
+    """Images in the order of `questions`, which hears the names at each budget."""
+    rows = np.zeros(0, int)
+    for budget in BUDGETS:
+        wanted = budget - len(rows)
+        more = clustering.questions(graph, wanted, rows, told[rows], random_state=seed)
+        rows = np.append(rows, more)
+    return rows
+
+
+def spreading(x: np.ndarray, rows: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """scikit-learn's LabelSpreading: classes of all."""
+    given = np.full(len(x), -1)
+    given[rows] = names
+    model = LabelSpreading(kernel="knn", n_neighbors=15, max_iter=200)
+    return model.fit(x, given).transduction_
+
+
+def self_trained(x: np.ndarray, rows: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """scikit-learn's SelfTrainingClassifier: classes of all."""
+    given = np.full(len(x), -1)
+    given[rows] = names
+    if len(set(names)) == 1:
+        return np.full(len(x), names[0])
+    model = SelfTrainingClassifier(LogisticRegression(C=10, max_iter=500), threshold=0.9)
+    return model.fit(x, given).predict(x)
+
+
+def measure(z: np.ndarray, y: np.ndarray, seed: int) -> dict[str, list[float]]:
+    """Accuracy of each way, budget by budget."""
+    rng, x = np.random.default_rng(seed), normalize(clustering.leading_components(z))
+    graph, chance = clustering.neighbour_graph(x), rng.permutation(len(y))
+    once = clustering.questions(graph, max(BUDGETS), random_state=seed)
+    wrong, planted = y.copy(), rng.random(len(y)) < 0.1
+    wrong[planted] += rng.integers(1, y.max() + 1, planted.sum())
+    wrong %= y.max() + 1
+    asked, misled = (told_in_turn(graph, told, seed) for told in (y, wrong))
+    margin = uncertain(x, y, seed)
+
+    def walk(rows: np.ndarray, names: np.ndarray) -> np.ndarray:
+        found = clustering.spread_names(graph, rows, names).argmax(axis=1)
+        found[rows] = names
+        return found
+
+    def linear(rows: np.ndarray, names: np.ndarray) -> np.ndarray:
+        return regression(x, rows, names).argmax(axis=1)
+
+    ways: dict[str, tuple[Callable, Callable, np.ndarray]] = {
+        "ours": (lambda m: asked[:m], walk, y),
+        "ours, all asked at once": (lambda m: once[:m], walk, y),
+        "one in ten wrong": (lambda m: misled[:m], walk, wrong),
+        "random, regression": (lambda m: chance[:m], linear, y),
+        "medoids, regression": (lambda m: medoids(x, m, seed), linear, y),
+        "margin sampling, regression": (lambda m: margin[:m], linear, y),
+        "random, LabelSpreading": (lambda m: chance[:m], lambda *a: spreading(x, *a), y),
+        "random, self-training": (lambda m: chance[:m], lambda *a: self_trained(x, *a), y),
+    }
+    return {
+        way: [float(np.mean(say(pick(m), told[pick(m)]) == y)) for m in BUDGETS]
+        for way, (pick, say, told) in ways.items()
+    }
+
+
+def main() -> None:
+    """Measure each set; print and record."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("sets", nargs="*", default=list(SETS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--backbone", help="another one than the set's own")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")  # of classes that nobody has named yet
+    for name in options.sets:
+        z, y = extracted(name, options.backbone)
+        runs = []
+        for seed in range(options.seeds):
+            rows = drawn(name, y, np.random.default_rng(seed))
+            classes = np.unique(y[rows], return_inverse=True)[1]
+            runs.append(measure(z[rows], classes, seed))
+        label = f"{name}, {options.backbone}" if options.backbone else name
+        found = [
+            {
+                "data": label,
+                "images": len(rows),
+                "way": way,
+                "names": m,
+                "accuracy_mean": round(float(np.mean([run[way][i] for run in runs])), 4),
+                "accuracy_sd": round(float(np.std([run[way][i] for run in runs], ddof=1)), 4),
+                "seeds": len(runs),
+            }
+            for way in runs[0]
+            for i, m in enumerate(BUDGETS)
+        ]
+        table = pd.DataFrame(found).pivot(index="way", columns="names", values="accuracy_mean")
+        print(f"{label}\n{table.to_string()}", flush=True)
+        kept = json.loads(FILE.read_text()) if FILE.exists() else []
+        kept = [row for row in kept if row["data"] != label]
+        FILE.write_text(json.dumps([*kept, *found], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
