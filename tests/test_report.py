@@ -48,7 +48,7 @@ ODD_NAMES = [
     "x" * 250,
     "\u2028\u2029\x00\x7f.jpg",
 ]
-TEXTS = {"group", "problem", "duplicate_of", "file"}
+TEXTS = {"group", "problem", "duplicate_of", "file", "level_1", "level_2"}
 # Names as they come out of a file system: any text, and single bytes that are no text
 names = st.text(
     st.one_of(
@@ -70,6 +70,8 @@ def a_table(files, groups=None, **columns):
         "duplicate_of": [""] * n,
         "problem": [""] * n,
         "corrected": [""] * n,
+        "level_1": [""] * n,
+        "level_2": [""] * n,
     } | columns
     return pd.DataFrame(
         {k: pd.Series(v, dtype=object if k in TEXTS else None) for k, v in made.items()}
@@ -107,7 +109,7 @@ def test_a_table_reads_back_exactly(tmp_path_factory, files, data):
     written = path.read_bytes().decode("utf-8")
     assert len(written.splitlines()) == n + 1
     cells = [cell for row in csv.reader(io.StringIO(written)) for cell in row]
-    assert len(cells) == 7 * (n + 1) and not [cell for cell in cells if cell[:1] in set("=+-@\t\r")]
+    assert len(cells) == 9 * (n + 1) and not [cell for cell in cells if cell[:1] in set("=+-@\t\r")]
 
 
 def test_pandas_reads_the_table_and_a_plain_name_stays_as_it_is(tmp_path):
