@@ -48,7 +48,7 @@ ODD_NAMES = [
     "x" * 250,
     "\u2028\u2029\x00\x7f.jpg",
 ]
-TEXTS = {"group", "problem", "duplicate_of", "file"}
+TEXTS = {"group", "problem", "duplicate_of", "file", "level_1", "level_2"}
 # Names as they come out of a file system: any text, and single bytes that are no text
 names = st.text(
     st.one_of(
@@ -70,6 +70,8 @@ def a_table(files, groups=None, **columns):
         "duplicate_of": [""] * n,
         "problem": [""] * n,
         "corrected": [""] * n,
+        "level_1": [""] * n,
+        "level_2": [""] * n,
     } | columns
     return pd.DataFrame(
         {k: pd.Series(v, dtype=object if k in TEXTS else None) for k, v in made.items()}

@@ -71,11 +71,16 @@ def questions(
         doubt -= (margin * np.minimum(reached / np.median(reached).clip(1e-12), 1)).astype(
             "float32"
         )
-    for _ in range(min(n_questions, len(some) - len(asked))):
-        gain = np.maximum(reach - reached, 0) @ doubt
-        gain[asked] = -1
-        asked.append(int(gain.argmax()))
-        reached = np.maximum(reached, reach[asked[-1]])
+    gain = np.full(len(some), np.inf)  # at most: it only ever falls
+    gain[asked] = -1
+    while len(asked) < min(n_questions + len(rows), len(some)):
+        best = int(gain.argmax())
+        now = np.maximum(reach[best] - reached, 0) @ doubt
+        if now < gain[best]:
+            gain[best] = now
+            continue
+        asked.append(best)
+        reached, gain[best] = np.maximum(reached, reach[best]), -1
     return some[asked[len(rows) :]]
 
 

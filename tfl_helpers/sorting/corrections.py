@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tfl_helpers.datasets import write_whole
+from tfl_helpers.sorting.following import SEVERAL_KINDS
 from tfl_helpers.sorting.table import (
     CORRECTED,
     a_few,
@@ -31,13 +32,16 @@ def read_corrections(
     path: str | Path,
     before: pd.DataFrame | None = None,
     renamed: Mapping[str, str] | None = None,
+    found: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Read what was corrected in the page, or by hand in groups.csv, as `read_table` does.
 
     `corrected` says what a person decided: this image was "moved" into its group or "confirmed" in
-    it, or its whole group "renamed". With the table `before`, edits by hand are recognised, and so
-    are names of groups that differ from one there by case or blanks: `attrs["one_name"]` says which
-    was taken for which. Files were `renamed` since.
+    it, "named" when it was asked about, or its whole group "renamed". With the table `before`,
+    edits by hand are recognised, and so are names of groups that differ from one there by case or
+    blanks: `attrs["one_name"]` says which was taken for which, `attrs["opened"]` which files lay in
+    a group in which an image was named. Files were `renamed` since. The groups that images were
+    `found` in say nothing: a page drawn before others followed has them.
     """
     table = read_table(path)
     if before is None:
@@ -60,9 +64,13 @@ def read_corrections(
     if len(lost):
         raise ValueError(f"{path}: files without a group: {a_few(lost)}. Name one for each")
     by_hand = (table["corrected"] == "") & (table["group"] != was)
+    by_hand &= table["group"] != table["file"].map(found or {})
     # A group of which every image got the same new name was renamed, not moved one by one
     together = table.groupby(was)["group"].transform("nunique") == 1
     table.loc[by_hand, "corrected"] = np.where(together[by_hand], "renamed", "moved")
+    knew = table["file"].map(checked(before).set_index("file")["corrected"]) == "named"
+    named = (table["corrected"] == "named") & (table["group"] != SEVERAL_KINDS) & ~knew
+    table.attrs["opened"] = set(table["file"][was.isin(was[named])])
     return table
 
 

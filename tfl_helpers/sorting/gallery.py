@@ -9,14 +9,14 @@ import html
 import io
 import json
 import re
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from PIL import Image
 
 from tfl_helpers.datasets import progress_bar, write_whole
@@ -25,7 +25,8 @@ from tfl_helpers.sorting.table import LEVELS, checked, plain_cell, plain_text
 SIDE, QUALITY = 64, 75  # of a thumbnail, about 1 kB
 SMALL_SIDE, SMALL_QUALITY = 32, 60  # in a page of very many
 BLOCK = 500  # thumbnails that the page unpacks at once
-FEW, MOST_PLACED = 20, 10_000  # images without a map; images that UMAP lays out
+MOST_PLACED = 1_000  # images that t-SNE lays out
+STEPS, COARSE = 350, 0.8  # by scikit-learn's 1,000 and 0.5 no map is better, and all are slower
 RANGE = 4095  # places on the map are whole numbers up to this
 
 
@@ -42,27 +43,26 @@ def thumbnail(image: np.ndarray, shape: tuple[int, int] | None = None) -> bytes:
     return _webp(square, QUALITY)
 
 
-def lay_out(z: np.ndarray, shown: np.ndarray, seed: int) -> np.ndarray | None:
-    """Place the rows `shown` of z (n, d) on a map, alike ones close: (m, 2); None if n is small.
+def lay_out(rows: np.ndarray, seed: int, graph: sp.csr_matrix | None = None) -> np.ndarray:
+    """Place images on a map, alike ones close: (n, 2), from leading components (n, d).
 
-    UMAP lays out 10,000 rows; more are placed beside their neighbours.
+    t-SNE lays out a thousand; the others are placed beside those nearest. Before, each takes twice
+    the mean of those that it is linked with in a `graph`, so that all have a say.
     """
+    from sklearn.manifold import TSNE
     from sklearn.neighbors import KNeighborsRegressor
+    from sklearn.preprocessing import normalize
 
-    from tfl_helpers.clustering import leading_components
-
-    if len(z) < FEW:
-        return None
-    rows = leading_components(z, random_state=seed, sample=MOST_PLACED)
-    some = np.sort(np.random.default_rng(seed).permutation(len(z))[:MOST_PLACED])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a seed makes it slower
-        import umap
-
-        laid = umap.UMAP(metric="cosine", random_state=seed).fit_transform(rows[some])
-    if len(some) < len(z):
-        laid = KNeighborsRegressor(5, weights="distance").fit(rows[some], laid).predict(rows)
-    return laid[shown]
+    rows = normalize(rows)
+    if graph is not None:
+        step = normalize(graph, "l1")
+        rows = normalize(step @ (step @ rows))
+    some = np.sort(np.random.default_rng(seed).permutation(len(rows))[:MOST_PLACED])
+    how = {"perplexity": min(30, len(some) / 4), "max_iter": STEPS, "angle": COARSE}
+    laid = TSNE(**how, random_state=seed, n_jobs=1).fit_transform(rows[some])
+    if len(some) == len(rows):
+        return laid
+    return KNeighborsRegressor(5, weights="distance").fit(rows[some], laid).predict(rows)
 
 
 def write_gallery(
@@ -73,6 +73,8 @@ def write_gallery(
     *,
     title: str = "Sorted images",
     note: str = "",
+    questions: dict[str, Any] | None = None,
+    large: Sequence[bytes] = (),
     many: int = 20_000,
     most: int = 100_000,
     progress: bool = True,
@@ -92,6 +94,8 @@ def write_gallery(
         Where each is on the map, x to the right and y up, if finite. By default there is no map.
     title, note : str
         The heading, and a sentence below it.
+    questions, large : dict, sequence of bytes, optional
+        What the page asks about, from `Questions.for_page`, and pictures of these.
     many, most : int
         Of more than `many` images the thumbnails are half as large; no more than `most` get one:
         of each group the least doubtful, and the most of the unsure. So a page stays near 50 MB.
@@ -107,7 +111,7 @@ def write_gallery(
     doubt = table["doubt"].where(~table["unsure"], -table["doubt"])[shown]
     order = np.argsort(doubt.to_numpy(), kind="stable")  # a group's unsure stand apart
     pictured = _pictured(table[shown], order, most)
-    data = _page_data(table, places, np.flatnonzero(shown)[order])
+    data = _page_data(table, places, np.flatnonzero(shown)[order], questions)
     head, tail = _filled_template(title, note, data | {"pictures": int(pictured.sum())})
     bar = progress_bar(progress, total=n, desc="gallery", unit="image", delay=1)
     with write_whole(out) as part, part.open("wb") as file, bar:
@@ -118,11 +122,16 @@ def write_gallery(
                 base64.b64encode(_fitted(picture, n > many) if wanted else b"")
                 for picture, wanted in zip(thumbnails[block], pictured[block], strict=True)
             ]
-            file.write(b'<script type="text/plain" class="pictures">')
-            file.write(b"\n".join(lines) + b"</script>\n")
+            file.write(_in_page("pictures", lines))
             bar.update(len(lines))
+        file.write(_in_page("large", map(base64.b64encode, large)))
         file.write(tail)
     return Path(out)
+
+
+def _in_page(kind: str, lines: Iterable[bytes]) -> bytes:
+    head = f'<script type="text/plain" class="{kind}">'.encode()
+    return head + b"\n".join(lines) + b"</script>\n"
 
 
 def _filled_template(title: str, note: str, data: dict[str, Any]) -> list[bytes]:
@@ -140,7 +149,9 @@ def _filled_template(title: str, note: str, data: dict[str, Any]) -> list[bytes]
     return [re.sub(r"\{\{(\w+)\}\}", lambda found: fill[found[1]], p).encode() for p in parts]
 
 
-def _page_data(table: pd.DataFrame, places: np.ndarray | None, order: np.ndarray) -> dict[str, Any]:
+def _page_data(
+    table: pd.DataFrame, places: np.ndarray | None, order: np.ndarray, questions: Any
+) -> dict[str, Any]:
     """Collect what the page's script needs to know of each row of the table."""
     texts = {
         name: [plain_cell(text, name) for text in table[name]]
@@ -164,6 +175,7 @@ def _page_data(table: pd.DataFrame, places: np.ndarray | None, order: np.ndarray
         "places": None if places is None else _on_the_map(places).ravel().tolist(),
         "order": order.tolist(),
         "block": BLOCK,
+        "ask": questions,
     }
     return data | {"key": hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]}
 

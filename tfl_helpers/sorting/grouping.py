@@ -10,11 +10,13 @@ import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 
 from tfl_helpers.sorting.corrections import MOST_FITTED, SAMPLED, propagate_corrections
+from tfl_helpers.sorting.following import follow
 from tfl_helpers.sorting.store import Store
 from tfl_helpers.sorting.table import numbered
 
 AT_ONCE = 10_000  # rows that are predicted at a time: a copy of all would cost much memory
 FEW, GROWN = 20, 2  # images with which a number can be guessed; times as many ask for a new guess
+MOST_GUESSED = 3_000  # images that the balance is chosen with
 MOSTLY, SEVERAL = 0.5, 5  # share of known images in the same folder; far ones that make a group
 
 
@@ -94,7 +96,7 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
                 f"groups={k} cannot apply: the {store.fact('groups')} groups were corrected, and "
                 "are what was said. Leave it out, or choose a new folder for the results"
             )
-        names, p = propagate_corrections(z, before["group"].where(known, None), said, seed=seed)
+        names, p = _led(z, before, before["group"].where(known, None).to_numpy(), seed)
         doubt = np.where(far := far_from(z, known), 1, rank_by_doubt(z, p.argmax(1), seed))
         p, names = with_new_group(p, far, (~known).sum(), names)
         return Groups(z, p, doubt, names, suggestion, is_new=False)
@@ -122,10 +124,32 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
     names = kept_names(p, before["group"].where(known, None))
     if said.any():  # what was said holds here, too
         groups = np.where(said, before["group"], np.array(names, object)[p.argmax(1)])
-        names, p = propagate_corrections(z, groups, said, seed=seed)
+        names, p = _led(z, before, groups, seed)
         doubt = rank_by_doubt(z, p.argmax(1), seed)
     balance = getattr(fitted, "balance", None)
     return Groups(z, p, doubt, names, suggestion, True, guessed, scores, balance=balance)
+
+
+def _led(
+    z: np.ndarray, before: pd.DataFrame, groups: np.ndarray, seed: int
+) -> tuple[list, np.ndarray]:
+    """Let images follow what people said of others; return names of groups and probabilities.
+
+    `before` is `Store.placed` of each image, `groups` (n,) their groups, None for a new one. Where
+    names were given to some of a group, the others follow these; elsewhere those moved.
+    """
+    from tfl_helpers.clustering import leading_components
+
+    said = ~before["said"].isin(("",)).to_numpy() & before["group"].notna().to_numpy()
+    free = before["free"].eq(True).to_numpy() & ~said
+    if not free.any():
+        return propagate_corrections(z, groups, said, seed=seed)
+    if before["said"].isin(("moved", "confirmed")).any():
+        names, p = propagate_corrections(z, groups, said, seed=seed)
+        stay = free | said | (groups == None)  # noqa: E711  of each element
+        groups = np.where(stay, groups, np.array(names, object)[p.argmax(1)])
+    rows = leading_components(z, random_state=seed, sample=SAMPLED)
+    return follow(rows, groups, said, free, seed=seed)
 
 
 def far_from(z: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -25,8 +25,10 @@ from tfl_helpers.datasets import (
 )
 from tfl_helpers.datasets.decode import at_most
 from tfl_helpers.sorting.arrange import fill_folders
+from tfl_helpers.sorting.asking import choose_questions, large_pictures
 from tfl_helpers.sorting.corrections import (
     MOST_FITTED,
+    SAMPLED,
     names_from_examples,
     read_answers,
     read_corrections,
@@ -34,10 +36,10 @@ from tfl_helpers.sorting.corrections import (
     write_answers,
 )
 from tfl_helpers.sorting.gallery import lay_out, write_gallery
-from tfl_helpers.sorting.grouping import CLUSTERERS, Groups, Settings, find_groups
+from tfl_helpers.sorting.grouping import CLUSTERERS, FEW, Groups, Settings, find_groups
 from tfl_helpers.sorting.levels import with_levels
 from tfl_helpers.sorting.reading import read_new
-from tfl_helpers.sorting.store import STORE, Store
+from tfl_helpers.sorting.store import SAID, STORE, Store
 from tfl_helpers.sorting.summary import summarise
 from tfl_helpers.sorting.table import read_table, write_table
 
@@ -149,7 +151,7 @@ def sort_folder(
             table, found = _results(looked, used, found, store, known)
             table = with_levels(table, found, seed)
             _next(steps, "drawing the page")
-            _draw(out, table, found, store, seed, title=folder.resolve().name, progress=progress)
+            _draw(folder, out, table, looked, found, store, seed, progress)
             _next(steps, "training the model")
             _write_model(out, network, found, seed, looks)
         alone = fill_folders(folder, out, table, arrange, store, progress) if arrange else []
@@ -251,8 +253,9 @@ def _read(
         digests = store.digests()
         now = {digests[file]: file for file in earlier["file"] if file in digests}
         renamed = {file: now[digest] for file, digest in digests.items() if digest in now}
-        table = read_corrections(corrections, earlier, renamed)
-        store.correct(table)
+        found = pd.Series(digests).map(store.placed()["group"]).to_dict()
+        table = read_corrections(corrections, earlier, renamed, found)
+        store.correct(table, table.attrs["opened"])
         store.keep(applied=this, one_name=table.attrs["one_name"])
 
     if corrections is not None and not empty:
@@ -356,13 +359,31 @@ def _results(
 
 
 def _draw(
-    out: Path, table: pd.DataFrame, found: Groups, store: Store, seed: int, **how: Any
+    folder: Path,
+    out: Path,
+    table: pd.DataFrame,
+    looked: pd.DataFrame,
+    found: Groups,
+    store: Store,
+    seed: int,
+    progress: bool,
 ) -> None:
-    """Write groups.csv and gallery.html; `how` is for `write_gallery`."""
+    """Write groups.csv and gallery.html."""
+    from tfl_helpers.clustering import leading_components
+
     write_table(table, out / "groups.csv")
-    shown = table[table["group"] != ""]
-    pictures, places = store.pictures(shown["file"]), lay_out(found.z, shown["place"], seed)
-    write_gallery(out / "gallery.html", table, pictures, places, **how)
+    shown, looks = table[table["group"] != ""], looked[looked["keep"]]
+    how = {"title": folder.resolve().name, "progress": progress}
+    place, said = shown["place"].to_numpy(), table["group"].where(table["corrected"].isin(SAID), "")
+    if len(looks) >= FEW:
+        rows = leading_components(found.z, random_state=seed, sample=SAMPLED)
+        asked = choose_questions(rows, said[looks.index].to_numpy(), seed=seed)
+        how["places"] = lay_out(rows, seed, asked.graph)[place]
+        free = store.placed()["free"].reindex(shown["file"].map(store.digests())).eq(True)
+        sizes = looks[["file", "width", "height"]].iloc[asked.order].itertuples(index=False)
+        how["questions"] = asked.for_page(looks.index.to_numpy(), place, shown.index[free])
+        how["large"] = large_pictures(folder, sizes, store.fact("range"))
+    write_gallery(out / "gallery.html", table, store.pictures(shown["file"]), **how)
 
 
 def _remember(store: Store, table: pd.DataFrame, found: Groups, state: str) -> None:

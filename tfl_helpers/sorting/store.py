@@ -3,7 +3,7 @@
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,8 @@ OLDER = (
     " JOIN files USING (name) WHERE digest IS NOT NULL ORDER BY corrected = ''",
     "DROP TABLE sorted",
 )
-SAID = "confirmed", "moved"  # marks of what a person said of one image
+SAID = CORRECTED[2:]  # marks of what a person said of one image
+FREE = "free"  # mark of one of which nobody said anything, that follows the names of others
 ABOUT = (
     "codes",
     "notes",
@@ -164,7 +165,8 @@ class Store:
         """Remember facts, and the groups that a table's images were found in, for the next run."""
         place = (
             "INSERT INTO placed (digest, name, grouped) VALUES (?, ?, ?) ON CONFLICT (digest)"
-            " DO UPDATE SET name = excluded.name, grouped = excluded.grouped WHERE corrected = ''"
+            " DO UPDATE SET name = excluded.name, grouped = excluded.grouped"
+            f" WHERE corrected IN ('', '{FREE}')"
         )
         with self._base as base:
             if table is not None:
@@ -177,8 +179,10 @@ class Store:
             values = [(key, json.dumps(value)) for key, value in facts.items()]
             base.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", values)
 
-    def correct(self, table: pd.DataFrame) -> None:
+    def correct(self, table: pd.DataFrame, opened: Collection[str] = ()) -> None:
         """Take over what a person said in a corrected table, of images and of whole groups.
+
+        Of groups that were `opened`, the files are free to follow names from now on.
 
         It holds for the images, whatever their names will be. Where a person said nothing, an image
         stays in the group that it was found in: a guess never becomes a label.
@@ -201,7 +205,9 @@ class Store:
         said[offered & (news["corrected"] == "renamed")] = "confirmed"  # a new group, by its name
         news = news.assign(said=news["corrected"].where(news["corrected"].isin(SAID), said))
         news = news[(news["corrected"] != "") | ~news.index.isin(old.index)]
-        self._place(news[["file", "group", "said"]].combine_first(old))
+        both = news[["file", "group", "said"]].combine_first(old)
+        free = both["free"].eq(True) | both.index.isin([digests.get(file) for file in opened])
+        self._place(both.assign(free=free))
         # New names alone leave the groups as they are: they are found again and keep their names.
         groups = set(table["group"]) - {""}
         if (news["said"] != "").any() or len(groups) != self.fact("groups"):
@@ -212,24 +218,30 @@ class Store:
         """Take over an earlier result and what people said, as far as there are such files."""
         if table is not None:
             self.keep(groups=int(table["group"][table["group"] != ""].nunique()))
-            self.correct(table)
+            named = table["group"][table["corrected"] == "named"]
+            self.correct(table, table["file"][table["group"].isin(named)].tolist())
         if len(answers):
-            self._place(answers.set_index("digest"))
+            self._place(answers.set_index("digest").assign(free=False))
             self.keep(corrected=True)
 
     def placed(self) -> pd.DataFrame:
         """Give what is known of each image, by the SHA-256 digest of its bytes.
 
         Columns: `file`, its name then; `group`, where a person said that it belongs, or else where
-        it was found; `said`, "moved", "confirmed" or "".
+        it was found; `said`, "moved", "named", "confirmed" or ""; `free`, whether it follows the
+        names of others.
         """
         rows = self._base.execute("SELECT digest, name, grouped, corrected FROM placed").fetchall()
-        values = [(digest.hex(), os.fsdecode(name), *rest) for digest, name, *rest in rows]
-        columns = ["digest", "file", "group", "said"]
+        values = [
+            (digest.hex(), os.fsdecode(name), group, mark if mark in SAID else "", mark == FREE)
+            for digest, name, group, mark in rows
+        ]
+        columns = ["digest", "file", "group", "said", "free"]
         return pd.DataFrame(values, columns=columns, dtype=object).set_index("digest")
 
     def _place(self, placed: pd.DataFrame) -> None:
-        rows = placed[["file", "group", "said"]].itertuples()
+        mark = placed["said"].where(~placed["free"] | (placed["said"] != ""), FREE)
+        rows = zip(placed.index, placed["file"], placed["group"], mark, strict=True)
         values = [(bytes.fromhex(d), os.fsencode(file), *rest) for d, file, *rest in rows]
         with self._base as base:
             base.executemany("INSERT OR REPLACE INTO placed VALUES (?, ?, ?, ?)", values)

@@ -20,7 +20,8 @@ NEEDED = ("file", "group", "doubt", "unsure", "duplicate_of", "problem")
 LEVELS = ("level_1", "level_2")  # what the group belongs to, in coarser ones
 COLUMNS = (*NEEDED, "corrected", *LEVELS)
 TEXTS = ("file", "group", "duplicate_of", "problem", "corrected", *LEVELS)
-CORRECTED = ("", "renamed", "confirmed", "moved")  # each says more of an image than those before
+# Each says more of an image than those before.
+CORRECTED = ("", "renamed", "confirmed", "named", "moved")
 YES_NO = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
 # What would break a line or is no text, and a backslash that would be taken for one of these.
 ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]|\\(?=u[0-9a-f]{4})")
