@@ -16,7 +16,6 @@ import pandas as pd
 import tfl_helpers
 from tfl_helpers.datasets import (
     cleaning,
-    describe,
     file_hash,
     progress_bar,
     read_image,
@@ -38,7 +37,7 @@ from tfl_helpers.sorting.corrections import (
 from tfl_helpers.sorting.gallery import lay_out, write_gallery
 from tfl_helpers.sorting.grouping import CLUSTERERS, FEW, Groups, Settings, find_groups
 from tfl_helpers.sorting.levels import with_levels
-from tfl_helpers.sorting.reading import read_new
+from tfl_helpers.sorting.reading import load_network, read_new
 from tfl_helpers.sorting.store import SAID, STORE, Store
 from tfl_helpers.sorting.summary import summarise
 from tfl_helpers.sorting.table import read_table, write_table
@@ -131,7 +130,7 @@ def sort_folder(
     known = None if examples is None else read_examples(examples, names)
     from tfl_helpers import backbones  # TensorFlow: only now, as it takes a while
 
-    start, network = time.perf_counter(), _load(backbone, size)
+    start, network = time.perf_counter(), load_network(backbone, size)
     views = [backbones.views(part, looks) for part in backbones.parts(network)]
     by_name = [[view.name for view in of_part] for of_part in views]
     distinct = {view.name: view for view in chain(*views)}
@@ -196,30 +195,6 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings, correc
         raise ValueError(f"no clusterer is called {name!r}; there are {', '.join(CLUSTERERS)}")
     if corrections is not None and not (out / "groups.csv").is_file():
         raise ValueError(f"{out} holds no earlier result that {corrections} could correct")
-
-
-def _load(backbone: str, size: int | None) -> Any:
-    """Load a network that sees one size; that which is usual for photos, in the usual one."""
-    from tfl_helpers import backbones
-
-    usual = describe("photos").backbone
-    if size is None:  # also of a part of several
-        names = [f"{n}:{usual['size']}" if n == usual["name"] else n for n in backbone.split("+")]
-        backbone = "+".join(names)
-    try:
-        network = backbones.load(backbone, size=size)
-    except backbones.WeightsMissingError as error:
-        asked = " ".join(f"--backbone {name}" for name in backbone.split("+"))
-        raise backbones.WeightsMissingError(
-            f"no file was read, as {backbone} is not at hand. Where there is a network run `python "
-            f"-m tfl_helpers prefetch --out DIR {asked}` and bring DIR here (MobileNetV2 is 9 MB, "
-            "with EfficientNetB0 26 MB, dinov2_small 88 MB), then set KERAS_HOME=DIR/keras; or "
-            f"take --backbone letters, for drawings, which ships with this. In full: {error}"
-        ) from error
-    for part in backbones.parts(network):
-        if backbones.input_size(part) is None:
-            raise ValueError(f"{part.name} takes images of any size: say one (--size PIXELS)")
-    return network
 
 
 def _is_result(out: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Read the files of a folder that are new or changed, and keep what is learned of each."""
+"""Load a network, read the files of a folder that are new or changed, keep what is learned."""
 
 import os
 import time
@@ -11,13 +11,37 @@ from typing import Any
 
 import numpy as np
 
-from tfl_helpers.datasets import ImageReadError, cleaning, progress_bar, read_image
+from tfl_helpers.datasets import ImageReadError, cleaning, describe, progress_bar, read_image
 from tfl_helpers.datasets.decode import find_range
 from tfl_helpers.sorting.gallery import thumbnail
 from tfl_helpers.sorting.store import FileRead, Store
 
 BLOCK, BLOCK_BYTES = 256, 500e6  # files, or bytes of pixels, between two saves: a kill costs these
 BATCH = 32  # images that go through the network at a time: 64 need 300 MB more
+
+
+def load_network(backbone: str, size: int | None) -> Any:
+    """Load a network that sees one size; that which is usual for photos, in the usual one."""
+    from tfl_helpers import backbones
+
+    usual = describe("photos").backbone
+    if size is None:  # also of a part of several
+        names = [f"{n}:{usual['size']}" if n == usual["name"] else n for n in backbone.split("+")]
+        backbone = "+".join(names)
+    try:
+        network = backbones.load(backbone, size=size)
+    except backbones.WeightsMissingError as error:
+        asked = " ".join(f"--backbone {name}" for name in backbone.split("+"))
+        raise backbones.WeightsMissingError(
+            f"no file was read, as {backbone} is not at hand. Where there is a network run `python "
+            f"-m tfl_helpers prefetch --out DIR {asked}` and bring DIR here (MobileNetV2 is 9 MB, "
+            "with EfficientNetB0 26 MB, dinov2_small 88 MB), then set KERAS_HOME=DIR/keras; or "
+            f"take --backbone letters, for drawings, which ships with this. In full: {error}"
+        ) from error
+    for part in backbones.parts(network):
+        if backbones.input_size(part) is None:
+            raise ValueError(f"{part.name} takes images of any size: say one (--size PIXELS)")
+    return network
 
 
 def read_new(
