@@ -1,11 +1,13 @@
 """Every way to group, side by side: same frozen features, same split, five seeds.
 
     TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/scoreboard.py [DATA ...] [--limit 5000]
+    python benchmarks/scoreboard.py cifar10 --backbone dinov2_small
 
 Fitted on train, scored on test; labels only score. Writes results/scoreboard.json and, to be
 read, scoreboard.md: a row is replaced when it is measured again (`--missing`: measured only if it
-is not there), the others stay. Methods that are too slow for five seeds get fewer: `--methods
-TURTLE --seeds 1`.
+is not there), the others stay. With `--backbone` the rows go to a scoreboard of its own, such as
+scoreboard_dinov2_small.json and .md. Methods that are too slow for five seeds get fewer:
+`--methods TURTLE --seeds 1`.
 
 The methods are in `methods.py`. All see features scaled to length one, but "k-means, raw" (as they
 are), "standardised", "PCA-whitened" (as named), and SCAN, TEMI and TURTLE (standardised: on short
@@ -25,6 +27,7 @@ included.
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -135,8 +138,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--missing", action="store_true", help="rows that are not there yet")
-    parser.add_argument("--out", type=Path, default=FILE)
+    parser.add_argument("--backbone", metavar="NAME", help="any that backbones.load takes")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
+    if options.out is None:
+        own = options.backbone and re.sub(r"[^\w.-]+", "_", Path(options.backbone).name)
+        options.out = FILE.with_stem(f"scoreboard_{own}") if own else FILE
     for name in options.data:
         train, test = load(name, options.limit)
         about = {"data": name, "stage": "frozen", "n_train": len(train)}
@@ -148,10 +155,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         wanted = [label for label in options.methods if label not in there]
         if not wanted:
             continue
-        backbone = backbones.load(**backbones.suggested(name), layer=LAYER.get(name))
-        mirror = name in MIRROR
-        raw = [features.extract(backbone, images, mirror=mirror) for images in (train, test)]
-        title = backbone.name + ", mirrored" * mirror
+        suggested = {**backbones.suggested(name), "layer": LAYER.get(name)}
+        backbone = backbones.load(**({"name": options.backbone} if options.backbone else suggested))
+        looks = backbones.MIRROR if name in MIRROR else None
+        raw = [features.extract(backbone, images, looks=looks) for images in (train, test)]
+        title = backbone.name + ", mirrored" * (looks is not None)
         for label in wanted:
             row = {"data": name, "backbone": title, "method": label, "stage": "frozen"}
             row |= measure(label, raw, train, test, options.seeds)

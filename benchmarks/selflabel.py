@@ -8,8 +8,7 @@ per data set into results/scoreboard.json (`ours, self-labelled`; seconds withou
 of the frozen backbone) and every run, before and after, into results/selflabel.json.
 
 With --views: a small network learns groups from changed copies of neighbours instead
-(`clustering.view_head`), on top of a backbone that stays frozen (`ours, changed copies`), of sizes
-that `NeighbourClustering` finds where its largest group has half as much again as its smallest.
+(`clustering.view_head`), on top of a backbone that stays frozen (`ours, changed copies`).
 With --views --no-strokes the copies keep their strokes (`ours, copies without strokes`).
 """
 
@@ -23,14 +22,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import layers
-import numpy as np
 import pandas as pd
 import scoreboard
 from methods import peak_mb
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
-from tfl_helpers import backbones, clustering, evaluation, features, selection, selflabel
+from tfl_helpers import backbones, clustering, evaluation, features, selflabel
 from tfl_helpers.augment import PenStrokes, augmenter
 from tfl_helpers.clustering import NeighbourClustering
 
@@ -39,7 +37,6 @@ PHOTOS = {"learning_rate": 1e-4, "from_layer": "block_14_expand", "steps": 48, "
 LONGER = {"from_layer": "block1_conv1", "steps": 256, "keep": (0.6, 0.9)}  # all of the network
 SETTINGS = {"pedestrians": PHOTOS, "cifar10": PHOTOS | {"steps": 128}, "mnist": LONGER}
 TUNED, VIEWED = "ours, self-labelled", "ours, changed copies"
-MOST_SIZED, UNEQUAL = 5_000, 1.5  # images whose groups tell sizes; largest by smallest
 STEPS = {"mnist": 2_000}  # of the small network, where it is given all 60,000 images
 VIEWS = {"cifar10": ["block_16_depthwise_relu", "block_16_project", "out_relu"]}
 
@@ -82,8 +79,8 @@ def measure_views(
     train, test = scoreboard.load(name, limit)
     backbone, k = backbones.load(**backbones.suggested(name)), len(train.class_names)
     backbone = layers.side_by_side(backbone, VIEWS[name]) if name in VIEWS else backbone
-    mirror = name in scoreboard.MIRROR
-    a, b = (features.extract(backbone, images, mirror=mirror) for images in (train, test))
+    looks = backbones.MIRROR if name in scoreboard.MIRROR else None
+    a, b = (features.extract(backbone, images, looks=looks) for images in (train, test))
     method, changes = VIEWED, augmenter(name, damage=False).layers
     if not strokes:
         method = "ours, copies without strokes"
@@ -92,23 +89,14 @@ def measure_views(
     runs, settings = [], {"n_steps": STEPS[name]} if name in STEPS else {}
     for seed in seeds:
         start = time.perf_counter()
-        sizes = own_sizes(a, k, seed)
-        head = clustering.view_head(a, views, k, sizes=sizes, random_state=seed, **settings)
+        head = clustering.view_head(a, views, k, random_state=seed, **settings)
         groups, new = (head.predict(z, batch_size=1000, verbose=0).argmax(1) for z in (a, b))
         seconds = time.perf_counter() - start
         score = evaluation.score(train.answers, groups, test.answers, new, n_groups=k)
         about = {"data": name, "method": method, "seed": seed, "n_train": len(train)}
         runs.append({**about, **score, "seconds": seconds})
         print({key: runs[-1][key] for key in ("data", "seed", "accuracy", "seconds")}, flush=True)
-    return _row(name, backbone.name + ", mirrored" * mirror, method, runs, len(test))
-
-
-def own_sizes(a: np.ndarray, k: int, seed: int) -> np.ndarray | None:
-    """Sizes as the clustering finds them; None, for equal ones, where they nearly are."""
-    balance = selection.balance_evidence(a, k, random_state=seed).index[0]
-    found = NeighbourClustering(k, balance=balance, random_state=seed).fit(a[:MOST_SIZED])
-    sizes = np.bincount(found.labels_, minlength=k)
-    return sizes if sizes.max() > UNEQUAL * sizes.min() else None
+    return _row(name, backbone.name + ", mirrored" * (looks is not None), method, runs, len(test))
 
 
 def _row(

@@ -6,8 +6,8 @@ small: 10,000 photos of 32 x 32 (CIFAR-10). large: the same 10,000, drawn out to
 megapixels (5 GB on the disk while it runs). many: 100,000 photos of 32 x 32 (CIFAR-10's 60,000, and
 40,000 of them mirrored). Each runs as a user runs it, `python -m tfl_helpers sort`, in a process of
 its own: `seconds` from start to end, `peak_mb` as the system counts it, `again_seconds` for a
-second run with nothing new. `accuracy` is Hungarian, on the images sorted: there is no test set, as
-a user has none either.
+second run with nothing new. `accuracy` is Hungarian, of `level_1`, on the images sorted: there is
+no test set, as a user has none either.
 
 follow: groups of 1,347 digits and 3,000 CIFAR-10 photos, found in two too few or in the right
 number; in each class some of the wrong images, drawn at random, are put right. Share of right
@@ -80,7 +80,7 @@ def measure(what: str) -> dict:
         row |= {name + "_mb": round((out / name).stat().st_size / 1e6, 1) for name in NAMES}
         table = sorting.read_table(out / "groups.csv")
         used = (table["group"] != "").to_numpy()
-        codes = pd.factorize(table["group"][used])[0]
+        codes = pd.factorize(table["level_1"][used])[0]
         row["accuracy"] = round(evaluation.hungarian_accuracy(truth[used], codes), 4)
     return row
 

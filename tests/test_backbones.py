@@ -5,6 +5,7 @@ import http.server
 import importlib.util
 import os
 import random
+import re
 import socket
 import threading
 from pathlib import Path
@@ -238,6 +239,100 @@ def test_any_model_becomes_a_backbone():
     np.testing.assert_allclose(backbones.prepare(backbone, IMAGES), resized, atol=1e-4)
     with pytest.raises(ValueError, match="no pooling is called 'mean'"):
         backbones.from_layer(own, "relu", pooling="mean")
+
+
+def saved(model, path):
+    model.save(path)
+    return str(path)
+
+
+def test_any_file_of_keras_becomes_a_backbone(tmp_path):
+    own = small_network(20)
+    file = saved(own, tmp_path / "my own+net.keras")
+    maps = own(tf.image.resize(RAW, (20, 20))).numpy()
+    backbone = backbones.load(file)
+    np.testing.assert_allclose(features(backbone), maps.mean((1, 2)), rtol=1e-4, atol=1e-4)
+    assert re.fullmatch(r"my_own_net_\w{8}_20x20_avg", backbone.name)
+    assert not backbone.trainable_weights
+    inner = backbones.load(file, layer="conv", pooling="max", size=12)
+    kernel, bias = own.get_layer("conv").get_weights()
+    cut = tf.nn.conv2d(tf.image.resize(RAW, (12, 12)), kernel, 1, "VALID") + bias
+    expected = cut.numpy().max((1, 2))
+    np.testing.assert_allclose(features(inner), expected, rtol=1e-4, atol=1e-3)
+    again = backbones.load(saved(backbone, tmp_path / "again.keras"))
+    assert again.name.startswith(backbone.name) and backbones.input_size(again) == (20, 20)
+    row = keras.Sequential([keras.Input((None, None, 1)), keras.layers.Conv2D(2, 3, name="only")])
+    any_size = backbones.load(saved(row, tmp_path / "row.h5"))
+    assert backbones.input_size(any_size) is None and any_size.output_shape == (None, 2)
+    assert backbones.inner_layers(any_size).layer.tolist() == ["only"]
+
+
+@pytest.mark.photos
+def test_a_real_file_of_keras_gives_what_it_gave(keras_home):
+    file = keras_home / "other" / "efficientnet_lite0_224.keras"
+    if not file.is_file():
+        pytest.skip("needs KERAS_HOME/other/efficientnet_lite0_224.keras")
+    backbone, own = backbones.load(file), keras.saving.load_model(file)
+    expected = own(tf.image.resize(RAW, (224, 224))).numpy().mean((1, 2))
+    np.testing.assert_allclose(features(backbone), expected, rtol=1e-3, atol=1e-4)
+    assert backbone.output_shape == (None, 1280) and backbones.input_size(backbone) == (224, 224)
+
+
+def test_what_is_no_network_of_images_is_said(tmp_path):
+    image, vector = keras.Input((8, 8, 3)), keras.Input((5,))
+    ran, keep = [], keras.layers.Conv2D(2, 3)(image)
+    code = keras.layers.Lambda(lambda x: ran.append(1) or x * 2, output_shape=(8, 8, 3))
+    (tmp_path / "text.keras").write_text("no model")
+    (tmp_path / "text.h5").write_text("no model")
+    flat = keras.layers.Reshape((36, 2))(keep)
+    files = {
+        "none.keras": "there is no file", "text.keras": "cannot be loaded as a Keras model",
+        "text.h5": "cannot be loaded as a Keras model",
+        saved(keras.Model(image, code(image)), tmp_path / "code.keras"): "a Lambda layer",
+        saved(keras.Model(image, code(image)), tmp_path / "code.h5"): "a Lambda layer",
+        saved(keras.Model(vector, vector * 2), tmp_path / "vector.keras"): "not one image",
+        saved(keras.Model(image, [keep, keep + 1]), tmp_path / "two.keras"): "2 outputs: say which",
+        saved(keras.Model(image, flat), tmp_path / "flat.keras"): "flat gives no maps",
+    }  # fmt: skip
+    ran.clear()
+    for file, said in files.items():
+        with pytest.raises((ValueError, WeightsMissingError), match=said):
+            backbones.load(tmp_path / file)
+    assert not ran
+    maps = backbones.load(saved(keras.Model(image, keep), tmp_path / "maps.keras"), pooling=None)
+    assert maps.output_shape == (None, 6, 6, 2)
+
+
+def test_networks_are_joined_by_name_in_one_model_and_file(tmp_path):
+    file = saved(small_network(20), tmp_path / "own.keras")
+    both = backbones.load(f"letters:16x20 + {file}+pixels")
+    assert both.output_shape == (None, 256 + 4 + 768) and not both.trainable_weights
+    assert re.fullmatch(r"letters_16x20_and_own_\w{8}_20x20_avg_and_pixels_16x16", both.name)
+    assert backbones.input_size(both) == (20, 20)
+    parts = backbones.parts(both)
+    assert [one.name for one in parts] == both.name.split("_and_")
+    assert backbones.parts(parts[0]) == [parts[0]]
+    grey = tf.image.rgb_to_grayscale(RAW)
+    alone = [features(one, grey if n == 0 else RAW) for n, one in enumerate(parts)]
+    unit = [z / np.linalg.norm(z, axis=1, keepdims=True) for z in alone]
+    found = features(both)
+    np.testing.assert_allclose(found, np.hstack(unit), rtol=1e-3, atol=1e-4)
+    again = backbones.load(saved(both, tmp_path / "both.keras"))
+    np.testing.assert_allclose(features(again), found, rtol=1e-4, atol=1e-5)
+    for one, name in zip(backbones.parts(again), both.name.split("_and_"), strict=True):
+        assert one.name.startswith(name) and one.name != name
+    for ask in (backbones.inner_layers, lambda b: backbones.unfreeze(b, "conv"),
+                lambda b: backbones.prepare(b, IMAGES)):  # fmt: skip
+        with pytest.raises(ValueError, match=r"3 networks side by side: take one.*parts"):
+            ask(both)
+    for wrong, said in {
+        "letters+letters": "the same network twice",
+        "letters+zz": "no backbone is",
+    }.items():
+        with pytest.raises(ValueError, match=said):
+            backbones.load(wrong)
+    with pytest.raises(ValueError, match="has no layer 'conv' of its own"):
+        backbones.load("letters+pixels", layer="conv")
 
 
 def test_what_a_backbone_sees_can_be_asked_for(mobilenet):

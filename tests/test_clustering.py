@@ -353,23 +353,6 @@ def test_copies_say_what_may_change(copies):
     np.testing.assert_array_equal(head.predict(z, verbose=0), same.predict(z, verbose=0))
 
 
-def test_a_view_head_finds_groups_of_given_sizes(copies):
-    (z, *views), kinds = copies
-    rows = np.flatnonzero((kinds == 0) | (np.arange(600) % 8 == 0))  # 200, 25, 25
-    z, views, kinds = z[rows], np.stack(views)[:, rows], kinds[rows]
-    options = {"n_axes": 3, "n_init": 2, "n_heads": 4, "batch_size": 256, "n_steps": 150}
-    found = []
-    for sizes in (None, np.bincount(kinds)):
-        head = clustering.view_head(z, views, 3, sizes=sizes, random_state=0, **options)
-        found.append(head.predict(z, verbose=0).argmax(1))
-    right = [adjusted_rand_score(kinds, groups) for groups in found]
-    assert right[1] > max(right[0] + 0.2, 0.7)
-    assert np.bincount(found[0]).max() < 140 < np.bincount(found[1]).max()
-    for sizes in ([1, 2], [1, 0, 2]):
-        with pytest.raises(ValueError, match="3 positive numbers"):
-            clustering.view_head(z, views, 3, sizes=sizes)
-
-
 def test_a_view_head_wants_copies_that_differ(copies):
     (z, *views), _ = copies
     with pytest.raises(ValueError, match="1 or more"):

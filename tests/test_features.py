@@ -181,14 +181,42 @@ def test_second_call_reads_and_a_changed_image_costs_one_block(computed):
     np.testing.assert_array_equal(np.flatnonzero((second != first).any(1)), [12])
 
 
-def test_mirror_is_the_mean_of_both_and_an_entry_of_its_own(computed):
+def joined():
+    return backbones.join([small(size=12, name="a"), small(1, size=8, wide=7, name="b")])
+
+
+def test_looks_are_averaged_and_kept_one_by_one(computed):
     as_they_are, turned = (extract(small(), x) for x in (IMAGES, IMAGES[:, :, ::-1]))
-    assert np.abs(as_they_are - turned).max() > 1e-3
-    both = extract(small(), IMAGES, mirror=True)
+    assert np.abs(as_they_are - turned).max() > 1e-3 and computed() == 6
+    both = extract(small(), IMAGES, looks="mirror")
     np.testing.assert_allclose(both, (as_they_are + turned) / 2, rtol=1e-5, atol=1e-6)
-    again = extract(small(), np.ascontiguousarray(IMAGES[:, :, ::-1]), mirror=True)
-    np.testing.assert_allclose(again, both, rtol=1e-5, atol=1e-6)
-    assert computed() == 12
+    assert computed() == 3  # what is as it was is there already
+    larger = extract(small(size=12), IMAGES, cache=False)
+    found = extract(small(), IMAGES, looks=(1, 1.5))
+    np.testing.assert_allclose(found, (as_they_are + larger) / 2, rtol=1e-4, atol=1e-5)
+    assert computed() == 3
+    for wrong in ("miror", 0, (1, "x"), -1):
+        with pytest.raises(ValueError, match='looks are "mirror" and factors'):
+            extract(small(), IMAGES, looks=wrong)
+    with pytest.raises(ValueError, match="no such looks"):
+        extract(small(end="flatten"), IMAGES, looks=1.5)
+    with pytest.raises(ValueError, match="load it with size="):
+        extract(_anysize(), IMAGES, looks=1.5)
+
+
+def test_a_joined_backbone_of_known_parts_computes_nothing(computed):
+    """Its features are those of its parts, each of length one, and those of the model itself."""
+    parts = [extract(part, IMAGES) for part in backbones.parts(joined())]
+    assert computed() == 6
+    both = extract(joined(), IMAGES)
+    assert computed() == 0 and both.shape == (23, 12)
+    unit = [z / np.linalg.norm(z, axis=1, keepdims=True) for z in parts]
+    np.testing.assert_allclose(both, np.hstack(unit), rtol=1e-5, atol=1e-6)
+    raw = IMAGES.astype("float32")
+    np.testing.assert_allclose(joined()(raw), both, rtol=1e-4, atol=1e-5)
+    looks = (0.75, 1, "mirror")
+    one_model = backbones.seen(joined(), looks)
+    np.testing.assert_allclose(one_model(raw), extract(joined(), IMAGES, looks=looks), atol=1e-5)
 
 
 def test_another_backbone_layer_or_size_is_computed_anew(computed):
@@ -399,7 +427,7 @@ def test_views_are_features_of_changed_copies():
 def test_pixels_in_memory_give_the_same_features(channels, backbone_channels, kind):
     backbone = small(channels=backbone_channels)
     images = IMAGES[..., :channels].astype(kind)
-    compute = features.extractor(backbone, batch_size=4)
+    compute = features.extractor(backbones.View(backbone), batch_size=4)
     for part in (images, images[:1]):
         found = compute(part)
         assert found.dtype == np.float32
@@ -420,7 +448,7 @@ def test_many_backbones_in_one_process_cause_no_warning_of_tensorflow():
     logging.getLogger("tensorflow").addHandler(handler)
     try:
         for size in range(8, 16):
-            features.extractor(backbones.load("pixels", size=size))(images)
+            features.extractor(backbones.View(backbones.load("pixels", size=size)))(images)
     finally:
         logging.getLogger("tensorflow").removeHandler(handler)
     assert not heard

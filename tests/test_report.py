@@ -103,13 +103,16 @@ def test_a_table_reads_back_exactly(tmp_path_factory, files, data):
         table["doubt"] = draw(st.floats(0, 1) | st.just(np.nan))
         table["unsure"] = draw(st.booleans())
         table["corrected"] = pd.Series(draw(st.sampled_from(sorting.CORRECTED)), dtype=object)
+    table["level_1"], table["level_2"] = draw(names), ""
     path = sorting.write_table(table, tmp_path_factory.getbasetemp() / "groups.csv")
-    table["corrected"] = table["corrected"].astype(object)
+    table = table.astype(dict.fromkeys(["corrected", "level_1", "level_2"], object))
     pd.testing.assert_frame_equal(sorting.read_table(path), table)
     written = path.read_bytes().decode("utf-8")
     assert len(written.splitlines()) == n + 1
     cells = [cell for row in csv.reader(io.StringIO(written)) for cell in row]
-    assert len(cells) == 9 * (n + 1) and not [cell for cell in cells if cell[:1] in set("=+-@\t\r")]
+    assert len(cells) == len(sorting.COLUMNS) * (n + 1) and not [
+        cell for cell in cells if cell[:1] in set("=+-@\t\r")
+    ]
 
 
 def test_pandas_reads_the_table_and_a_plain_name_stays_as_it_is(tmp_path):

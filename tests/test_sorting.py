@@ -28,7 +28,7 @@ from sklearn.datasets import load_sample_image
 from sklearn.preprocessing import normalize
 
 from tfl_helpers import __main__ as command
-from tfl_helpers import datasets, evaluation, sorting
+from tfl_helpers import datasets, evaluation, features, sorting
 from tfl_helpers.datasets import cleaning
 from tfl_helpers.lessons.samples import make_messy_folder
 from tfl_helpers.sorting.levels import join_groups, level_sizes
@@ -202,6 +202,38 @@ def test_large_photos_are_shrunk_in_the_model_as_they_were_when_sorted(sorted_di
 
 
 @pytest.mark.slow
+def test_several_networks_and_looks_are_kept_by_part_and_in_one_model(
+    digit_files, sorted_digits, tmp_path, monkeypatch
+):
+    folder, answers = digit_files
+    out = shutil.copytree(sorted_digits[0], tmp_path / "out")
+    asked, make = [], features.extractor
+
+    def counted(view, *options):
+        compute = make(view, *options)
+        return lambda pixels: asked.extend([view.name] * len(pixels)) or compute(pixels)
+
+    monkeypatch.setattr(features, "extractor", counted)
+    how = {"backbone": "letters+pixels", "looks": (1, 1.5), "groups": 10}
+    with pytest.raises(ValueError, match="no such looks"):
+        sort(folder, out, **how)
+    how |= {"backbone": "letters:24+letters:32", "looks": (0.75, 1)}
+    summary = sort(folder, out, **how)
+    names = [f"letters_{size}x{size}" for size in (18, 24, 32)]  # 0.75 of 32 is 24, and known
+    assert summary["settings"]["views"] == [[names[0], names[1]], [names[1], names[2]]]
+    assert {name: asked.count(name) for name in names} == {
+        names[0]: 400,
+        names[1]: 0,
+        names[2]: 400,
+    }
+    table = table_of(out)
+    assert accuracy(folder, answers, table) >= 0.85
+    model = keras.saving.load_model(out / "model.keras")
+    read = [datasets.read_image(folder / file) for file in table.index]
+    found = np.array(list(summary["groups"]))[model.predict(np.stack(read), verbose=0).argmax(1)]
+    assert (found == table["group"]).mean() > 0.93
+
+
 def test_answers_in_folder_names_change_nothing(digit_files, sorted_digits, tmp_path):
     """The same images in one folder per true class, or under misleading names."""
     folder, answers = digit_files

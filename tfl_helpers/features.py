@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from numbers import Integral
 from pathlib import Path
 
@@ -18,8 +18,9 @@ import psutil
 import tensorflow as tf
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler, normalize
 from sklearn.utils import check_scalar
+from tqdm.auto import tqdm
 
 from tfl_helpers import backbones
 from tfl_helpers.datasets import (
@@ -41,7 +42,7 @@ def extract(
     images: Images,
     *,
     batch_size: int = 64,
-    mirror: bool = False,
+    looks: backbones.Looks = None,
     cache: bool | str | Path = True,
     block_size: int = 4096,
     progress: bool = True,
@@ -49,7 +50,8 @@ def extract(
     """Turn images into features; what was computed before comes from the cache.
 
     The cache knows images by their pixels (files by path, size and time of change) and a backbone
-    by its layers and weights. It is written in blocks, so a stopped run goes on where it was.
+    by its layers and weights. It is written in blocks, so a stopped run goes on where it was, and
+    by part and look: a joined backbone of parts that were computed before costs nothing.
 
     Parameters
     ----------
@@ -59,8 +61,10 @@ def extract(
         Raw values, 0..255.
     batch_size, block_size : int
         Images at a time (fewer where they would fill the memory), and per entry of the cache.
-    mirror : bool
-        Average an image and its mirror image: steadier for photos, wrong for characters.
+    looks : float, "mirror", or a sequence of them, optional
+        Average the features of several looks at each image: in a multiple of the backbone's size,
+        such as (0.75, 1, 1.25), and "mirror" for the mirror images of all these. Steadier for
+        photos; wrong for characters, which mean something else in the mirror.
     cache : bool, str or Path
         True: TFL_CACHE_DIR, or the user's cache folder. A path: that folder. False: no cache.
     progress : bool
@@ -77,34 +81,67 @@ def extract(
         No images, or a backbone that gives no vectors; a broken file.
     """
     backbones.check(backbone)
-    images, batch_size = as_images(images), fitting_batch(backbone, batch_size)
+    images = as_images(images)
     check_scalar(block_size, "block_size", Integral, min_val=1)
     if len(backbone.output_shape) != 2:
         raise ValueError(
             f"{backbone.name} gives {backbone.output_shape}, not one vector per image: load it "
             'with pooling="avg", "max" or "flatten"'
         )
-    forward = functools.cache(lambda: compiled(backbone))  # nothing to compile if all is cached
+    memory = _memory(cache)
+
+    def see(view: backbones.View) -> np.ndarray:
+        return _see(view, images, fitting_batch(view.backbone, batch_size), memory, block_size, bar)
+
+    with progress_bar(progress, total=len(images), **_BAR) as bar:
+        of_parts = (backbones.views(part, looks) for part in backbones.parts(backbone))
+        return combine(map(see, found) for found in of_parts)
+
+
+def combine(parts: Iterable[Iterable[np.ndarray]]) -> np.ndarray:
+    """Put together what the views of each part gave, each (n, d), as `extract` does: float32.
+
+    That is the mean over its views; of several parts each row is scaled to length one.
+    """
+    means = []
+    for of_views in parts:
+        total, count = 0.0, 0
+        for z in of_views:
+            total, count = total + z, count + 1
+        means.append(total / np.float32(count) if count > 1 else total)
+    return means[0] if len(means) == 1 else np.hstack([normalize(z, copy=False) for z in means])
+
+
+def _see(
+    view: backbones.View,
+    images: FolderImages | np.ndarray,
+    batch_size: int,
+    memory: joblib.Memory | None,
+    block_size: int,
+    bar: tqdm,
+) -> np.ndarray:
+    """Features of one view, block by block; the bar shows its images per second."""
+    forward = functools.cache(lambda: compiled(view.backbone))  # nothing to compile if all is kept
 
     def compute(block: FolderImages | np.ndarray) -> np.ndarray:
         done = []
-        for batch in _batches(backbone, block, batch_size):
-            z = forward()(batch)
-            done.append((z + forward()(batch[:, :, ::-1])) / 2 if mirror else z)
-            shown.update(len(batch))
+        for batch in _batches(view.backbone, block, batch_size):
+            done.append(forward()(batch[:, :, ::-1] if view.mirrored else batch))
+            bar.update(len(batch))
         return np.concatenate(done)
 
-    if memory := _memory(cache):
-        made_by = _fingerprint(backbone), tf.__version__, mirror
+    if memory:
+        made_by = _fingerprint(view.backbone), tf.__version__, view.mirrored and "mirrored"
         kept = memory.cache(_block, ignore=["compute", "images"])
-    with progress_bar(progress, total=len(images), desc=backbone.name, **_BAR) as shown:
-        for start in range(0, len(images), block_size):
-            part = images[start : start + block_size]
-            z = kept(_content(part), made_by, compute, part) if memory else compute(part)
-            if start == 0:
-                result = np.empty((len(images), z.shape[1]), "float32")
-            result[start : start + len(part)] = z
-            shown.update(start + len(part) - shown.n)
+    bar.set_description(view.name)
+    bar.reset()
+    for start in range(0, len(images), block_size):
+        part = images[start : start + block_size]
+        z = kept(_content(part), made_by, compute, part) if memory else compute(part)
+        if start == 0:
+            result = np.empty((len(images), z.shape[1]), "float32")
+        result[start : start + len(part)] = z
+        bar.update(start + len(part) - bar.n)
     return result
 
 
@@ -152,8 +189,9 @@ def extract_views(
     return views
 
 
-def extractor(backbone: keras.Model, batch_size: int = 32) -> Callable[[np.ndarray], np.ndarray]:
+def extractor(view: backbones.View, batch_size: int = 32) -> Callable[[np.ndarray], np.ndarray]:
     """Make a function: pixels (n, h, w, 1 or 3), 0..255, to features float32 (n, d), no cache."""
+    backbone, mirrored = view
     forward = functools.cache(lambda: compiled(backbone))
     batch_size = fitting_batch(backbone, batch_size)
     grey = backbone.input_shape[-1] == 1
@@ -165,7 +203,7 @@ def extractor(backbone: keras.Model, batch_size: int = 32) -> Callable[[np.ndarr
             batch = tf.cast(pixels[start : start + batch_size], tf.float32)
             if grey != (batch.shape[-1] == 1):
                 batch = (tf.image.rgb_to_grayscale if grey else tf.image.grayscale_to_rgb)(batch)
-            done.append(forward()(batch))
+            done.append(forward()(batch[:, :, ::-1] if mirrored else batch))
         return np.concatenate(done)
 
     return compute

@@ -6,12 +6,14 @@ takes raw values), ``network`` (a frozen model) and ``pool`` (absent where the n
 """
 
 import difflib
+import re
 from collections.abc import Sequence
 from numbers import Integral
 
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from tfl_helpers import datasets
 
@@ -47,10 +49,14 @@ def assemble(
     x = network(x, training=False)
     if pooling is not None:
         if len(x.shape) != 4:
-            raise ValueError(f"{layer} gives no maps (its shape is {x.shape}): use pooling=None")
+            raise ValueError(
+                f"{layer or name} gives no maps (its shape is {x.shape}): use pooling=None, or "
+                "layer= with one that does"
+            )
         x = POOLS[pooling](name="pool")(x)
     about = [f"{size[0]}x{size[1]}" if size else None, layer, pooling]
-    model = keras.Model(image, x, name="_".join([*name.split(), *filter(None, about)]))
+    about = [*re.split(r"[^\w.-]+", name), *filter(None, about)]  # what TensorFlow takes as a name
+    model = keras.Model(image, x, name="_".join(about))
     model.trainable = False
     return model
 
@@ -66,11 +72,43 @@ def check(backbone: object) -> None:
 
 def network(backbone: keras.Model) -> keras.Model:
     """Return the network inside a backbone: prepared images to maps or features."""
+    if len(inner := parts(backbone)) > 1:
+        raise ValueError(
+            f"{backbone.name} is {len(inner)} networks side by side: take one, such as "
+            "backbones.parts(backbone)[0]"
+        )
     return backbone.get_layer("network")
 
 
+def parts(backbone: keras.Model) -> list[keras.Model]:
+    """List the backbones that a joined one was made of; of any other, itself."""
+    if "joined" not in [layer.name for layer in backbone.layers]:
+        return [backbone]
+    return [layer for layer in backbone.layers if isinstance(layer, keras.Model)]
+
+
+def at_size(network: keras.Model, size: tuple[int | None, int | None]) -> keras.Model:
+    """Copy a network with all its weights for images of another size, (None, None): of any."""
+    try:
+        image = keras.Input((*size, network.inputs[0].shape[-1]))
+        image = keras.tree.pack_sequence_as(network.input, [image])
+        other = keras.models.clone_model(network, input_tensors=image)
+        other.set_weights(network.get_weights())
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        own = network.inputs[0].shape[1:3]
+        raise ValueError(f"this network takes images of {own} alone, not of {size}") from error
+    other.name, other.trainable = network.name, False
+    return other
+
+
 def input_size(model: keras.Model) -> tuple[int, int] | None:
-    """Height and width that a backbone, or another model of images, sees; None: any."""
+    """Height and width that a backbone, or another model of images, sees; None: any.
+
+    Of a joined backbone the largest that one of its parts sees.
+    """
+    if len(inner := parts(model)) > 1:
+        sizes = [size for part in inner if (size := input_size(part))]
+        return tuple(np.max(sizes, axis=0).tolist()) if sizes else None
     for layer in model.layers[:2]:
         if isinstance(layer, keras.layers.Resizing):
             return layer.height, layer.width
@@ -144,9 +182,21 @@ def unfreeze(backbone: keras.Model, from_layer: str) -> keras.Model:
     for layer in backbone.layers:
         layer.trainable = layer is network(backbone)
     for place, layer in enumerate(layers):
-        normalises = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = place >= start and not normalises
+        layer.trainable = place >= start
+        for inner in _with_inner(layer):
+            inner.trainable &= not isinstance(inner, keras.layers.BatchNormalization)
     return backbone
+
+
+def _with_inner(layer: keras.Layer) -> list[keras.Layer]:
+    """List a layer and those that it is built of."""
+    found = [layer]
+    for one in found:  # it grows
+        for value in vars(one).values():
+            several = value if isinstance(value, list | tuple) else [value]
+            inner = [x for x in several if isinstance(x, keras.Layer)]
+            found += [x for x in inner if all(x is not known for known in found)]
+    return found
 
 
 def layer_output(model: keras.Model, layer: str) -> keras.KerasTensor:

@@ -2,7 +2,9 @@
 
 import functools
 import random
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -11,6 +13,9 @@ import numpy as np
 from tfl_helpers import datasets
 from tfl_helpers.backbones import letters
 from tfl_helpers.backbones.contract import assemble, look_up, pair
+from tfl_helpers.backbones.files import SUFFIXES, load_file
+from tfl_helpers.backbones.joined import join
+from tfl_helpers.backbones.presets import is_preset, load_preset
 from tfl_helpers.backbones.weights import APPLICATIONS, find_weights
 
 _MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # of ImageNet
@@ -30,9 +35,13 @@ def load(
     Parameters
     ----------
     name : str
-        One of `names`.
+        One of `names`; a file of Keras (.keras, .h5) that takes raw images; a preset of KerasHub,
+        such as "dinov2_small", hf://..., kaggle://... or a folder (`presets`, which says what of
+        each is taken); or two or three of these side by side, such as
+        "MobileNetV2:128+EfficientNetB0", the features of each scaled to length one (`join`).
     size : int or (int, int), optional
-        Height and width that the network sees; by default what it was trained on.
+        Height and width that the network sees; by default what it was trained on. Of one network
+        it may be told in the name, too: "MobileNetV2:128", "MobileNetV2:160x96".
     layer : str, optional
         Stop at this inner layer (see `inner_layers`); by default at the last.
     pooling : {"avg", "max", "flatten", None}
@@ -52,13 +61,26 @@ def load(
     Raises
     ------
     ValueError, WeightsMissingError
-        No such backbone, layer or pooling; its weights are neither here nor to be downloaded.
+        No such backbone, layer or pooling; a file that is no network of images; its weights are
+        neither here nor to be downloaded.
 
     Examples
     --------
     >>> load("letters")(np.zeros((2, 8, 8, 1))).shape
     TensorShape([2, 256])
     """
+    if "+" in (name := str(name)) and not Path(name).expanduser().exists():
+        if layer is not None:
+            raise ValueError(f"{name} has no layer {layer!r} of its own: join backbones.load(...)s")
+        options = {"size": size, "pooling": pooling, "weights": weights, "seed": seed}
+        return join([load(part.strip(), **options) for part in name.split("+")])
+    if told := re.fullmatch(r"(.+):(\d+)(?:x(\d+))?", name):
+        name, size = told[1], (int(told[2]), int(told[3] or told[2]))
+    if is_preset(name):
+        options = {"layer": layer, "pooling": pooling, "weights": weights}
+        return load_preset(name, size=size and pair(size), **options)
+    if Path(name).suffix in SUFFIXES or Path(name).is_file():
+        return load_file(name, size=size and pair(size), layer=layer, pooling=pooling)
     family = FAMILIES[look_up(name, list(FAMILIES), "backbone")]
     size, preprocess = pair(size or family.size), SCALINGS[family.scaling]()
     network = family.build(name, size, weights, seed)

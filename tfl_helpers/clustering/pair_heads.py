@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state
@@ -19,7 +18,7 @@ MAX_SEED = np.iinfo(np.int32).max
 N_NEIGHBORS = 20  # of an image; every step draws one
 HIDDEN, WIDTH = 512, 128  # units of the network's two layers
 LEARNING_RATE = 1e-3
-SIZE_WEIGHT = 5.0  # of the sizes, equal ones as in SCAN; at 0 everything ends up in one
+ENTROPY_WEIGHT = 5.0  # reward for groups of equal size; at 0 everything ends up in one
 SHARPNESS = 10.0  # what cosines are multiplied by before softmax
 N_CHECKS = 50  # batches on which heads are compared
 
@@ -29,7 +28,6 @@ def view_head(
     views: np.ndarray,
     n_clusters: int,
     *,
-    sizes: ArrayLike | None = None,
     n_axes: int = 128,
     n_init: int = 2,
     n_heads: int = 40,
@@ -42,7 +40,7 @@ def view_head(
     Features are projected to the axes along which images differ most, compared with the copies of
     one image. Then a small network with many heads learns pairs: a copy of an image, a copy of one
     of its neighbours there. Of all starts the head with the lowest loss is kept. The loss wants
-    groups of equal size, or of the sizes that it is given.
+    groups of equal size; where they are not, `NeighbourClustering` is better.
 
     Parameters
     ----------
@@ -50,8 +48,6 @@ def view_head(
         Features of the images as they are, from `features.extract`.
     views : np.ndarray, shape (v, n, d)
         Features of one or more changed copies of each, from `features.extract_views`.
-    sizes : array of float (n_clusters,), optional
-        How large the groups are, such as those of `NeighbourClustering`: `np.bincount(labels_)`.
     n_clusters, n_axes, n_init, n_heads : int
         Number of groups; axes that are kept; starts, and heads trained side by side in each.
     batch_size, n_steps : int
@@ -77,9 +73,6 @@ def view_head(
             f"views must be (1 or more, {len(z):,} images, {np.shape(z)[-1]} features), not "
             f"{np.shape(views)}"
         )
-    wanted = np.ones(n_clusters) if sizes is None else np.asarray(sizes, float)
-    if wanted.shape != (n_clusters,) or not (wanted > 0).all():
-        raise ValueError(f"sizes are {n_clusters} positive numbers, not {sizes}")
     rng, copies = check_random_state(random_state), [z, *views]
     axes, offset = _discriminant_axes(copies, n_axes, rng)
     places = [np.asarray(copy, "float32") @ axes + offset for copy in copies]
@@ -98,11 +91,8 @@ def view_head(
         return tf.stack([rows + len(z) * one, neighbours + len(z) * other])
 
     checks = [draw_pairs() for _ in range(N_CHECKS)]  # the same for all starts
-    wanted = (wanted / wanted.max()).astype("float32")
-    starts = [
-        _train_heads(inputs, draw_pairs, checks, wanted, n_heads, n_steps, rng)
-        for _ in range(n_init)
-    ]
+    sizes = n_clusters, n_heads, n_steps
+    starts = [_train_heads(inputs, draw_pairs, checks, *sizes, rng) for _ in range(n_init)]
     _, body, kernel = min(starts, key=lambda start: start[0])
     features = keras.Input((z.shape[1],), name="features")
     project = keras.layers.Dense(len(offset), name="axes", trainable=False)
@@ -138,7 +128,7 @@ def _train_heads(
     inputs: "tf.Tensor",
     draw_pairs: Callable[[], "tf.Tensor"],
     checks: "list[tf.Tensor]",
-    sizes: np.ndarray,
+    n_clusters: int,
     n_heads: int,
     n_steps: int,
     rng: np.random.RandomState,
@@ -147,7 +137,6 @@ def _train_heads(
     import keras
     import tensorflow as tf
 
-    n_clusters = len(sizes)
     starts = [keras.initializers.GlorotUniform(int(rng.randint(MAX_SEED))) for _ in range(2)]
     body = keras.Sequential(
         [
@@ -167,14 +156,14 @@ def _train_heads(
 
     @tf.function
     def losses(rows: tf.Tensor) -> tf.Tensor:
-        """Loss of each head: -mean log <p_a, p_b> + w KL(mean p, sizes), up to a constant."""
+        """Loss of each head: -mean log <p_a, p_b> - w H(mean p)."""
         z = body(tf.gather(inputs, tf.reshape(rows, [-1])))
         scores = SHARPNESS * z @ tf.math.l2_normalize(heads.value, 0)
         p = tf.nn.softmax(tf.reshape(scores, (2, -1, n_heads, n_clusters)))
         agreement = tf.reduce_mean(tf.math.log(tf.reduce_sum(p[0] * p[1], -1) + 1e-8), 0)
         mean = tf.reduce_mean(p, (0, 1))
-        divergence = tf.reduce_sum(mean * (tf.math.log(mean + 1e-8) - tf.math.log(sizes)), -1)
-        return -agreement + SIZE_WEIGHT * divergence
+        entropy = -tf.reduce_sum(mean * tf.math.log(mean + 1e-8), -1)
+        return -agreement - ENTROPY_WEIGHT * entropy
 
     @tf.function
     def step() -> None:

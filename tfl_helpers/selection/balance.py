@@ -15,7 +15,7 @@ from tfl_helpers import clustering
 MAX_SEED = np.iinfo(np.int32).max
 TRIED = "relaxed", "none", "linked", "uniform"
 N_PARTINGS = 2  # into halves
-LEAD = 0.02  # by chance alone probes differ by as much
+LEAD = 0.05  # by chance alone probes of few images differ by as much
 MOST = 3_000  # rows that are looked at
 
 
@@ -26,7 +26,7 @@ def balance_evidence(z: np.ndarray, n_clusters: int, *, random_state: Any = None
     groups of one half and is asked for those of the other. Where a large kind was cut in two, the
     halves cut it in different places, and the probe finds other groups. That sizes are forced can
     speak against groups, never for them: "uniform" comes last, and "relaxed", the default, is first
-    unless another is ahead of it by 0.02.
+    unless another is ahead of it by 0.05.
 
     Parameters
     ----------

@@ -5,11 +5,10 @@ import numpy as np
 import tensorflow as tf
 from sklearn.preprocessing import normalize
 
-from tfl_helpers.backbones import input_size
+from tfl_helpers import backbones
 
 REMEMBERED = 5_000  # images that vote; more are drawn at random
 SHARPNESS = 20  # of the vote: cosines are multiplied by it, so that the nearest images count most
-GREY = (0.2989, 0.587, 0.114)  # shares of red, green and blue in brightness
 
 
 def attach(backbone: keras.Model, head: keras.Model) -> keras.Model:
@@ -22,25 +21,25 @@ def attach(backbone: keras.Model, head: keras.Model) -> keras.Model:
 
 
 def classifier(
-    backbone: keras.Model, z: np.ndarray, p: np.ndarray, *, seed: int = 0
+    backbone: keras.Model,
+    z: np.ndarray,
+    p: np.ndarray,
+    *,
+    looks: backbones.Looks = None,
+    seed: int = 0,
 ) -> keras.Model:
     """Put a head behind a backbone that learns probabilities p (n, k) from its features z (n, d).
 
-    Takes RGB images, 0..255, of any size, and shrinks them as `datasets.read_image` does. Images
-    that were scaled before get no probabilities but NaN: a saved model cannot raise an error.
+    Takes RGB images, 0..255, of any size, shrinks them as `datasets.read_image` does, and takes
+    the `looks` at them that `features.extract` took. Images that were scaled before get no
+    probabilities but NaN: a saved model cannot raise an error.
     """
     if len(z) != len(p):
         raise ValueError(f"features of {len(z):,} images, but probabilities of {len(p):,}")
     head = linear_head(z, p, seed=seed)
+    body = backbones.seen(backbone, looks, antialias=True)
     image = keras.Input((None, None, 3), name="image")
-    x = keras.layers.Resizing(*input_size(backbone), antialias=True, name="shrink")(image)
-    if backbone.input_shape[-1] == 1:
-        grey = keras.layers.Conv2D(1, 1, use_bias=False, trainable=False, name="grey")
-        grey.build((None, None, None, 3))
-        grey.set_weights([np.reshape(GREY, (1, 1, 3, 1))])
-        x = grey(x)
-    p = head(backbone(x, training=False)) * _one_if_raw(image)
-    return keras.Model(image, p, name="sorted")
+    return keras.Model(image, head(body(image, training=False)) * _one_if_raw(image), name="sorted")
 
 
 def _one_if_raw(image: keras.KerasTensor) -> keras.KerasTensor:

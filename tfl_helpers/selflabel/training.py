@@ -37,7 +37,10 @@ def frozen_copy(
     kinds = keras.layers.ReLU | keras.layers.Activation
     active = next((layer for layer in later if isinstance(layer, kinds)), later[0])
     x = keras.Model(network.inputs, active.output)(backbones.prepared(body))
-    x = keras.layers.GlobalAveragePooling2D()(x)
+    pool = (
+        keras.layers.GlobalAveragePooling2D if x.ndim == 4 else keras.layers.GlobalAveragePooling1D
+    )
+    x = pool()(x) if x.ndim > 2 else x  # maps; tokens of a transformer; features
     return body, keras.Model(body.inputs, x, name="reference"), from_layer or later[0].name
 
 

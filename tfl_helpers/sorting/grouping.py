@@ -41,6 +41,9 @@ class Settings:
     arrange: str | None
     near_duplicates: str
     balance: str = "auto"
+    views: Sequence[
+        Sequence[str]
+    ] = ()  # names of what is computed of each image, by part of backbone
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +83,7 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
 
     if not used:
         return Groups(np.zeros((0, 1), "float32"), np.zeros((0, 1)), np.zeros(0), [])
-    z = normalize(store.features(settings.backbone, used), copy=False)
+    z = normalize(store.features(settings.views, used), copy=False)
     k, seed, suggestion = settings.groups, settings.seed, store.fact("suggestion")
     guessed = store.fact("guessed") if k is None else None
     placed, digests = store.placed(), store.digests()

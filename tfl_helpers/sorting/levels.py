@@ -8,7 +8,6 @@ import pandas as pd
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from tfl_helpers.clustering import leading_components, neighbour_graph
 from tfl_helpers.sorting.grouping import Groups
 from tfl_helpers.sorting.table import LEVELS
 
@@ -68,18 +67,22 @@ def join_groups(
     >>> join_groups(np.array([[9, 0], [9, 1], [0, 9], [1, 9], [2, 9]]), np.arange(5), [2])
     array([[0, 0, 2, 2, 2]])
     """
+    from tfl_helpers.clustering import leading_components, neighbour_graph
+
     k = int(labels.max()) + 1
+    result = np.zeros((len(sizes), k), int)
+    if k == 1:
+        return result
     some = np.sort(np.random.default_rng(seed).permutation(len(z))[:MOST_LINKED])
     rows = leading_components(z[some], random_state=seed)
     member = np.eye(k)[labels[some]]
     counts = member.sum(0).clip(1)
     linked = member.T @ (neighbour_graph(rows) @ member) / np.outer(counts, counts)
     apart = squareform(linked.max() - linked, checks=False)
-    tree = linkage(apart, "average") if k > 1 else None
-    result = np.zeros((len(sizes), k), int)
+    tree = linkage(apart, "average")
     inside = np.bincount(labels, minlength=k)
     for level, size in zip(result, sizes, strict=True):
-        joined = np.ones(k, int) if tree is None else fcluster(tree, size, "maxclust")
+        joined = fcluster(tree, size, "maxclust")
         for one in np.unique(joined):
             small = np.flatnonzero(joined == one)
             level[small] = small[inside[small].argmax()]

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pandas as pd
 import tfl_helpers
 from tfl_helpers.datasets import (
     cleaning,
-    describe,
     file_hash,
     progress_bar,
     read_image,
@@ -37,7 +37,7 @@ from tfl_helpers.sorting.corrections import (
 from tfl_helpers.sorting.gallery import lay_out, write_gallery
 from tfl_helpers.sorting.grouping import CLUSTERERS, FEW, Groups, Settings, find_groups
 from tfl_helpers.sorting.levels import with_levels
-from tfl_helpers.sorting.reading import read_new
+from tfl_helpers.sorting.reading import load_network, read_new
 from tfl_helpers.sorting.store import SAID, STORE, Store
 from tfl_helpers.sorting.summary import summarise
 from tfl_helpers.sorting.table import read_table, write_table
@@ -54,6 +54,7 @@ def sort_folder(
     groups: int | str | None = None,
     backbone: str = "MobileNetV2",
     size: int | None = None,
+    looks: Any = None,
     clusterer: str = "neighbours",
     balance: str = "auto",
     examples: str | Path | None = None,
@@ -82,12 +83,15 @@ def sort_folder(
         counted, and shown as more and smaller groups; with "kinds" as so many. Once corrected, the
         groups are those of the corrections.
     backbone, clusterer : str
-        "MobileNetV2" for photos, "letters" for characters (`backbones.names`); one of `CLUSTERERS`.
+        "MobileNetV2" for photos, "letters" for characters, a file of Keras, several joined by "+"
+        (see `backbones.load`); one of `CLUSTERERS`.
     balance : {"auto", "relaxed", "none", "linked", "uniform"}
         Whether groups are drawn to equal size, see `clustering.NeighbourClustering`; "auto" asks
         the images (`selection.balance_evidence`).
     size : int, optional
         Height and width that the backbone sees; by default what suits it.
+    looks : float, "mirror", or a sequence of them, optional
+        Several looks at each image, averaged, as in `features.extract`.
     examples : str or Path, optional
         A CSV file with columns file and name: what some images show. They name the groups and tell
         how far these can be trusted, but do not change them.
@@ -126,12 +130,13 @@ def sort_folder(
     known = None if examples is None else read_examples(examples, names)
     from tfl_helpers import backbones  # TensorFlow: only now, as it takes a while
 
-    start, usual = time.perf_counter(), describe("photos").backbone
-    known_size = usual["size"] if backbone == usual["name"] else None
-    network = backbones.load(backbone, size=size or known_size)
-    settings = replace(settings, backbone=network.name)
+    start, network = time.perf_counter(), load_network(backbone, size)
+    views = [backbones.views(part, looks) for part in backbones.parts(network)]
+    by_name = [[view.name for view in of_part] for of_part in views]
+    distinct = {view.name: view for view in chain(*views)}
+    settings = replace(settings, backbone=network.name, views=by_name)
     with Store.opened(out) as store, at_most(max_megapixels):
-        rows = _read(store, folder, out, names, network, corrections, progress)
+        rows = _read(store, folder, out, names, [*distinct.values()], corrections, progress)
         state = _state(settings, known, names, rows)
         if corrections is None and _is_up_to_date(out, store, settings, state):
             return json.loads((out / "summary.json").read_text(encoding="utf-8"))
@@ -147,7 +152,7 @@ def sort_folder(
             _next(steps, "drawing the page")
             _draw(folder, out, table, looked, found, store, seed, progress)
             _next(steps, "training the model")
-            _write_model(out, network, found, seed)
+            _write_model(out, network, found, seed, looks)
         alone = fill_folders(folder, out, table, arrange, store, progress) if arrange else []
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
         summary = summarise(folder, settings, looked, table, found, seconds)
@@ -209,7 +214,7 @@ def _read(
     folder: Path,
     out: Path,
     names: list[str],
-    network: Any,
+    views: list[Any],
     corrections: str | Path | None,
     progress: bool,
 ) -> list[dict]:
@@ -230,7 +235,7 @@ def _read(
 
     if corrections is not None and not empty:
         correct()  # before a file can change that was looked at
-    rows = read_new(store, folder, names, network, progress)
+    rows = read_new(store, folder, names, views, progress)
     if empty:  # a first run, or the store was deleted
         store.restore(earlier, read_answers(out / ANSWERS))
         if corrections is not None:
@@ -249,7 +254,7 @@ def _write_answers(out: Path, store: Store, files: pd.Series) -> int:
 def _state(settings: Settings, known: Any, names: list[str], rows: list[dict]) -> str:
     """Hash what a result hangs on; where it is the same again, nothing is to be done."""
     hangs_on = (tfl_helpers.__version__, settings.backbone, settings.clusterer, settings.seed)
-    hangs_on += settings.near_duplicates, settings.balance
+    hangs_on += settings.near_duplicates, settings.balance, settings.views
     files = [(name, *row["stat"]) for name, row in zip(names, rows, strict=True)]
     content = json.dumps([hangs_on, known, files], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
@@ -363,7 +368,7 @@ def _remember(store: Store, table: pd.DataFrame, found: Groups, state: str) -> N
     store.keep(table[table["group"] != ""] if found.is_new else None, state=state, **facts)
 
 
-def _write_model(out: Path, backbone: Any, found: Groups, seed: int) -> None:
+def _write_model(out: Path, backbone: Any, found: Groups, seed: int, looks: Any) -> None:
     """Write model.keras: raw RGB images to probabilities of the groups, without this package."""
     from tfl_helpers import selflabel
 
@@ -371,4 +376,5 @@ def _write_model(out: Path, backbone: Any, found: Groups, seed: int) -> None:
         return
     some = np.random.default_rng(seed).permutation(len(found.z))[:MOST_FITTED]
     with write_whole(out / "model.keras") as part:
-        selflabel.classifier(backbone, found.z[some], found.p[some], seed=seed).save(part)
+        z, p = found.z[some], found.p[some]
+        selflabel.classifier(backbone, z, p, looks=looks, seed=seed).save(part)

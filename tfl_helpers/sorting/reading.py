@@ -1,7 +1,9 @@
-"""Read the files of a folder that are new or changed, and keep what is learned of each."""
+"""Load a network, read the files of a folder that are new or changed, keep what is learned."""
 
 import os
+import time
 import warnings
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfl_helpers.datasets import ImageReadError, cleaning, progress_bar, read_image
+from tfl_helpers.datasets import ImageReadError, cleaning, describe, progress_bar, read_image
 from tfl_helpers.datasets.decode import find_range
 from tfl_helpers.sorting.gallery import thumbnail
 from tfl_helpers.sorting.store import FileRead, Store
@@ -18,20 +20,47 @@ BLOCK, BLOCK_BYTES = 256, 500e6  # files, or bytes of pixels, between two saves:
 BATCH = 32  # images that go through the network at a time: 64 need 300 MB more
 
 
+def load_network(backbone: str, size: int | None) -> Any:
+    """Load a network that sees one size; that which is usual for photos, in the usual one."""
+    from tfl_helpers import backbones
+
+    usual = describe("photos").backbone
+    if size is None:  # also of a part of several
+        names = [f"{n}:{usual['size']}" if n == usual["name"] else n for n in backbone.split("+")]
+        backbone = "+".join(names)
+    try:
+        network = backbones.load(backbone, size=size)
+    except backbones.WeightsMissingError as error:
+        asked = " ".join(f"--backbone {name}" for name in backbone.split("+"))
+        raise backbones.WeightsMissingError(
+            f"no file was read, as {backbone} is not at hand. Where there is a network run `python "
+            f"-m tfl_helpers prefetch --out DIR {asked}` and bring DIR here (MobileNetV2 is 9 MB, "
+            "with EfficientNetB0 26 MB, dinov2_small 88 MB), then set KERAS_HOME=DIR/keras; or "
+            f"take --backbone letters, for drawings, which ships with this. In full: {error}"
+        ) from error
+    for part in backbones.parts(network):
+        if backbones.input_size(part) is None:
+            raise ValueError(f"{part.name} takes images of any size: say one (--size PIXELS)")
+    return network
+
+
 def read_new(
-    store: Store, folder: Path, names: list[str], backbone: Any, progress: bool
+    store: Store, folder: Path, names: list[str], views: Sequence[Any], progress: bool
 ) -> list[dict[str, Any]]:
     """Read what is new or changed; return what `cleaning.inspect_file` said of every file.
 
-    Images of more than 8 bits are read last, once the range of values in the folder is known.
+    Of each file the `views` (`backbones.views`) are computed that are not known. Images of more
+    than 8 bits are read last, once the range of values in the folder is known.
     """
-    from tfl_helpers import backbones, features
-
-    known = store.known(backbone.name)
-    todo = [name for name in names if known.get(name) != _stat(folder / name)]
-    size = backbones.input_size(backbone)
-    at_once = max(min(BLOCK, int(BLOCK_BYTES / (3 * size[0] * size[1]))), 1)
-    compute = features.extractor(backbone, BATCH)
+    known = {view.name: store.known(view.name) for view in views}
+    lacking = {}
+    for name in names:
+        stat = _stat(folder / name)
+        lacking[name] = [view for view in views if known[view.name].get(name) != stat]
+    todo = [name for name in names if lacking[name]]
+    compute = _computer(views)
+    area = sum(height * width for height, width in {_size(view) for view in views})
+    at_once = max(min(BLOCK, int(BLOCK_BYTES / (3 * area))), 1)
     with (
         progress_bar(progress, total=len(todo), desc="reading", unit="file") as bar,
         ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool,
@@ -41,13 +70,11 @@ def read_new(
 
         def read_all(some: list[str], value_range: tuple[float, float] | None) -> None:
             for start in range(0, len(some), at_once):
-                read = partial(_read, folder, size, value_range)
-                files = list(pool.map(read, some[start : start + at_once]))
-                pixels = [file.pixels for file in files if file.pixels is not None]
-                features_of = iter(compute(np.stack(pixels)) if pixels else ())
-                for file in files:
-                    file.z = None if file.pixels is None else next(features_of)
-                store.save(backbone.name, files)
+                block = some[start : start + at_once]
+                wanted = [views if value_range else lacking[name] for name in block]
+                files = list(pool.map(partial(_read, folder, value_range), wanted, block))
+                bar.set_postfix(compute(files, wanted))
+                store.save(files)
                 bar.update(len(files))
 
         read_all(todo, None)
@@ -63,8 +90,30 @@ def read_new(
     return [rows[name] for name in names]
 
 
+def _computer(views: Sequence[Any]) -> Callable[[list[FileRead], list[list]], dict[str, str]]:
+    """Make a function that computes the views wanted of files; it says how fast each was."""
+    from tfl_helpers import features
+
+    computes = {view.name: features.extractor(view, BATCH) for view in views}
+
+    def compute(files: list[FileRead], wanted: list[list]) -> dict[str, str]:
+        speeds = {}
+        for view in views:
+            some = [f for f, w in zip(files, wanted, strict=True) if f.pixels and view in w]
+            if some:
+                start = time.perf_counter()
+                z = computes[view.name](np.stack([file.pixels[_size(view)] for file in some]))
+                speed = len(some) / (time.perf_counter() - start)
+                speeds[view.name] = f"{speed:.0f} images/s"
+                for file, row in zip(some, z, strict=True):
+                    file.z[view.name] = row
+        return speeds
+
+    return compute
+
+
 def _read(
-    folder: Path, size: tuple[int, int], value_range: tuple[float, float] | None, name: str
+    folder: Path, value_range: tuple[float, float] | None, views: Sequence[Any], name: str
 ) -> FileRead:
     path = folder / name
     file = FileRead(name, _stat(path), cleaning.inspect_file(path, value_range))
@@ -72,12 +121,21 @@ def _read(
         return file  # again when all such files have been looked at
     if not set(cleaning.LEAVE_OUT) & set(file.row["codes"]):
         try:
-            file.pixels = read_image(path, size, value_range)
-            file.picture = thumbnail(file.pixels, (file.row["height"], file.row["width"]))
+            sizes = sorted({_size(view) for view in views})
+            file.pixels = {size: read_image(path, size, value_range) for size in sizes}
+            shape = file.row["height"], file.row["width"]
+            file.picture = thumbnail(file.pixels[sizes[-1]], shape)
         except ImageReadError as error:  # it changed in between
+            file.pixels = {}
             file.row["codes"].append("unreadable")
             file.row["notes"].append(str(error.__cause__))
     return file
+
+
+def _size(view: Any) -> tuple[int, int]:
+    from tfl_helpers import backbones
+
+    return backbones.input_size(view.backbone)
 
 
 def _stat(path: Path) -> tuple[int, int]:

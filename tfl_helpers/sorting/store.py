@@ -5,7 +5,7 @@ import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +50,9 @@ class FileRead:
     name: str
     stat: tuple[int, int]  # size and time of change
     row: dict[str, Any]  # from `cleaning.inspect_file`
-    pixels: np.ndarray | None = None  # uint8 (h, w, 3), as the backbone takes it
+    pixels: dict[tuple, np.ndarray] = field(default_factory=dict)  # size: uint8 (*size, 3)
     picture: bytes | None = None  # from `gallery.thumbnail`
-    z: np.ndarray | None = None  # features (d,)
+    z: dict[str, np.ndarray] = field(default_factory=dict)  # name of a view: features (d,)
 
 
 class Store:
@@ -90,8 +90,8 @@ class Store:
                 why = "it cannot be written: choose another folder, or change its permissions"
             raise OSError(f"{out}: {why}") from error
 
-    def known(self, backbone: str) -> dict[str, tuple[int, int]]:
-        """Size and time of change of the files of which nothing is left to be computed.
+    def known(self, view: str) -> dict[str, tuple[int, int]]:
+        """Size and time of change of the files of which this view is computed, and all else known.
 
         What could not be used is looked at again: another version or option may read it.
         """
@@ -100,10 +100,10 @@ class Store:
             " AND name IN (SELECT name FROM features WHERE backbone = ?)"
             """ AND (about NOT LIKE '%"16-bit"%' OR about LIKE '%"values"%')"""
         )
-        found = self._base.execute(query, (backbone,))
+        found = self._base.execute(query, (view,))
         return {os.fsdecode(name): tuple(stat) for name, *stat in found}
 
-    def save(self, backbone: str, files: Iterable[FileRead]) -> None:
+    def save(self, files: Iterable[FileRead]) -> None:
         """Save what was learned of some files; what was known of them before goes."""
         changed = (
             "DELETE FROM features WHERE name = ?1 AND NOT EXISTS"
@@ -119,8 +119,8 @@ class Store:
                     blobs[1:3] = np.packbits(row["hash"]).tobytes(), row["thumbnail"].tobytes()
                 values = (name, *file.stat, about, *blobs)
                 base.execute(f"INSERT OR REPLACE INTO files VALUES ({'?, ' * 7}?)", values)
-                if file.z is not None:
-                    values = (name, backbone, file.z.astype("float16").tobytes())
+                for view, z in file.z.items():
+                    values = (name, view, z.astype("float16").tobytes())
                     base.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", values)
 
     def rows(self) -> dict[str, dict]:
@@ -136,11 +136,16 @@ class Store:
                 row["thumbnail"] = np.frombuffer(small, "uint8").reshape(3, 256)
         return rows
 
-    def features(self, backbone: str, names: Sequence[str]) -> np.ndarray:
-        """Features of some images, one at least: float32 (n, d)."""
+    def features(self, parts: Sequence[Sequence[str]], names: Sequence[str]) -> np.ndarray:
+        """Features of some images, one at least, by the views of each part: float32 (n, d)."""
+        from tfl_helpers.features import combine
+
+        return combine((self._features(view, names) for view in views) for views in parts)
+
+    def _features(self, view: str, names: Sequence[str]) -> np.ndarray:
         query, result = "SELECT z FROM features WHERE backbone = ? AND name = ?", None
         for i, name in enumerate(names):
-            (z,) = self._base.execute(query, (backbone, os.fsencode(name))).fetchone()
+            (z,) = self._base.execute(query, (view, os.fsencode(name))).fetchone()
             if result is None:
                 result = np.empty((len(names), len(z) // 2), "float32")
             result[i] = np.frombuffer(z, "float16")
