@@ -32,7 +32,7 @@ def read_corrections(
     path: str | Path,
     before: pd.DataFrame | None = None,
     renamed: Mapping[str, str] | None = None,
-    found: Mapping[str, str] | None = None,
+    found: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Read what was corrected in the page, or by hand in groups.csv, as `read_table` does.
 
@@ -40,8 +40,9 @@ def read_corrections(
     it, "named" when it was asked about, or its whole group "renamed". With the table `before`,
     edits by hand are recognised, and so are names of groups that differ from one there by case or
     blanks: `attrs["one_name"]` says which was taken for which, `attrs["opened"]` which files lay in
-    a group in which an image was named. Files were `renamed` since. The groups that images were
-    `found` in say nothing: a page drawn before others followed has them.
+    a group in which an image was named. Files were `renamed` since. The `group` that a file was
+    `found` in says nothing, as a page has it that was drawn before others followed; nor does a copy
+    (by its `digest`) of what has a mark.
     """
     table = read_table(path)
     if before is None:
@@ -64,7 +65,10 @@ def read_corrections(
     if len(lost):
         raise ValueError(f"{path}: files without a group: {a_few(lost)}. Name one for each")
     by_hand = (table["corrected"] == "") & (table["group"] != was)
-    by_hand &= table["group"] != table["file"].map(found or {})
+    if found is not None:
+        by_hand &= table["group"] != table["file"].map(found["group"])
+        digests = table["file"].map(found["digest"])  # what is said of one copy is said of all
+        by_hand &= ~digests.isin(digests[table["corrected"].isin(CORRECTED[2:])])
     # A group of which every image got the same new name was renamed, not moved one by one
     together = table.groupby(was)["group"].transform("nunique") == 1
     table.loc[by_hand, "corrected"] = np.where(together[by_hand], "renamed", "moved")

@@ -228,7 +228,8 @@ def _read(
         digests = store.digests()
         now = {digests[file]: file for file in earlier["file"] if file in digests}
         renamed = {file: now[digest] for file, digest in digests.items() if digest in now}
-        found = pd.Series(digests).map(store.placed()["group"]).to_dict()
+        found = pd.DataFrame({"digest": pd.Series(digests, dtype=object)})
+        found["group"] = found["digest"].map(store.placed()["group"])
         table = read_corrections(corrections, earlier, renamed, found)
         store.correct(table, table.attrs["opened"])
         store.keep(applied=this, one_name=table.attrs["one_name"])
