@@ -292,7 +292,7 @@ def test_what_is_no_network_of_images_is_said(tmp_path):
         saved(keras.Model(image, code(image)), tmp_path / "code.h5"): "a Lambda layer",
         saved(keras.Model(vector, vector * 2), tmp_path / "vector.keras"): "not one image",
         saved(keras.Model(image, [keep, keep + 1]), tmp_path / "two.keras"): "2 outputs: say which",
-        saved(keras.Model(image, flat), tmp_path / "flat.keras"): "flat gives no maps",
+        saved(keras.Model(image, flat), tmp_path / "flat.keras"): r"flat_\w+ gives no maps",
     }  # fmt: skip
     ran.clear()
     for file, said in files.items():
