@@ -385,3 +385,18 @@ def test_answers_go_on_in_an_old_page_a_new_one_and_without_the_store(
     assert groups_of(out) == shown(page).to_dict()
     assert (table_of(out)["corrected"].drop("0001 copy.png") == "named").sum() == 27
     page.close()
+
+
+def test_what_only_followed_is_not_said_to_have_moved(tmp_path):
+    """A page drawn before others followed is exported once more."""
+    before = a_table(6, ["cat"], 0).assign(corrected=["named", "", "", "", "", ""])
+    old = before.assign(group="group 1", corrected="")
+    old.loc[0, ["group", "corrected"]] = ["cat", "named"]
+    old.loc[2, ["group", "corrected"]] = ["dog", "named"]
+    old.loc[4, "group"] = "by hand"
+    places = ["cat", "cat", *["group 1"] * 4]  # the second is a copy of the first
+    found = pd.DataFrame({"digest": list("aabcde"), "group": places})
+    path = sorting.write_table(old, tmp_path / "c.csv")
+    read = sorting.read_corrections(path, before, found=found.set_index(before["file"]))
+    assert read["corrected"].tolist() == ["named", "", "named", "", "moved", ""]
+    assert read.attrs["opened"] == set(before["file"])
