@@ -108,6 +108,7 @@ def test_kinds_are_counted_and_shown_as_more_and_smaller_groups(digit_files, cou
     guess, said = summary["suggestion"], sorting.summary_text(summary, out)
     assert 8 <= guess["kinds"] <= 12 and guess["low"] <= guess["kinds"] <= guess["high"]
     assert [guess["low"], guess["high"]] == [f(guess["rules"].values()) for f in (min, max)]
+    assert min(summary["groups"].values()) > 0 and summary["balance"] == "relaxed"
     assert len(summary["groups"]) == guess["shown"] == round((guess["kinds"] * 20) ** 0.5)
     assert f"about {guess['kinds']} kinds stand out" in said
     assert f"shown as {guess['shown']} small groups" in said

@@ -117,7 +117,8 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
         warnings.simplefilter("ignore", ConvergenceWarning)  # groups that stay empty are seen
         clusterer = CLUSTERERS[settings.clusterer](k, seed)
         if hasattr(clusterer, "balance"):
-            clusterer.set_params(balance=choose_balance(z, k, settings))
+            small = suggestion is not None and suggestion.get("kinds", k) < k
+            clusterer.set_params(balance=choose_balance(z, k, small, settings))
         fitted, p, doubt = cluster(clusterer, z, seed)
     steady = getattr(fitted, "stability_", None)
     scores = {} if steady is None else {"stability": round(steady, 3)}
@@ -200,6 +201,10 @@ def cluster(clusterer: Any, z: np.ndarray, seed: int = 0) -> tuple[Any, np.ndarr
 
     parts = [slice(i, i + AT_ONCE) for i in range(0, len(z), AT_ONCE)]
     p = np.concatenate([votes.predict_proba(z[part]) for part in parts])
+    # Neighbours vote small groups away: what was found holds
+    own = np.searchsorted(getattr(votes, "classes_", np.arange(p.shape[1])), labels)
+    lost = inside & (p[some].argmax(axis=1) != own)
+    p[some[lost]] = 0.49 * p[some[lost]] + 0.51 * np.eye(p.shape[1])[own[lost]]
     if hasattr(clusterer, "doubt"):
         doubt = np.zeros(len(z))
         doubt[some] = clusterer.doubt_
@@ -235,13 +240,16 @@ def rank_by_doubt(z: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
     return doubt
 
 
-def choose_balance(z: np.ndarray, k: int, settings: Settings) -> str:
-    """Say how the sizes of k groups are drawn: as asked for, else as a probe finds best."""
+def choose_balance(z: np.ndarray, k: int, small: bool, settings: Settings) -> str:
+    """Say how the sizes of k groups are drawn: as asked for, else as a probe finds best.
+
+    Of `small` groups, parts of kinds, no size is known that they should have.
+    """
     from tfl_helpers.selection.balance import MOST, balance_evidence
 
     if settings.balance != "auto":
         return settings.balance
-    if not 2 <= k <= min(len(z), MOST) // 4:
+    if small or not 2 <= k <= min(len(z), MOST) // 4:
         return "relaxed"
     return str(balance_evidence(z, k, random_state=settings.seed).index[0])
 
