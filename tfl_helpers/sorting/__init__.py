@@ -8,8 +8,8 @@ stopped run goes on where it was and a later one looks at new files only::
                                        '--- your corrections --'
 
 `pipeline` has the recipe; `reading` reads files, and `store` remembers what was learned of them;
-`grouping`, `levels`, `corrections` and `following` are the next steps; `table`, `gallery` (and what
-it asks: `asking`), `arrange` and `summary` what it writes.
+`grouping`, `levels`, `corrections` and `following` are the next steps; `table`, `gallery` (what
+goes into it: `drawing`; what it asks: `asking`), `arrange` and `summary` what it writes.
 """
 
 from tfl_helpers.sorting.corrections import (

@@ -102,10 +102,8 @@ def write_gallery(
     """
     table, n = checked(table), len(thumbnails)
     shown = (table["group"] != "").to_numpy()
-    if shown.sum() != n:
-        raise ValueError(
-            f"{shown.sum()} rows of the table have a group, but there are {n} pictures"
-        )
+    if (k := shown.sum()) != n:
+        raise ValueError(f"{k} rows of the table have a group, but there are {n} pictures")
     if places is not None and np.shape(places) != (n, 2):
         raise ValueError(f"places are ({n}, 2), not {np.shape(places)}")
     doubt = table["doubt"].where(~table["unsure"], -table["doubt"])[shown]

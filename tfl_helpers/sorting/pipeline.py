@@ -24,23 +24,21 @@ from tfl_helpers.datasets import (
 )
 from tfl_helpers.datasets.decode import at_most
 from tfl_helpers.sorting.arrange import fill_folders
-from tfl_helpers.sorting.asking import choose_questions, large_pictures
 from tfl_helpers.sorting.corrections import (
     MOST_FITTED,
-    SAMPLED,
     names_from_examples,
     read_answers,
     read_corrections,
     read_examples,
     write_answers,
 )
-from tfl_helpers.sorting.gallery import lay_out, write_gallery
-from tfl_helpers.sorting.grouping import CLUSTERERS, FEW, Groups, Settings, find_groups
+from tfl_helpers.sorting.drawing import draw_page
+from tfl_helpers.sorting.grouping import CLUSTERERS, Groups, Settings, find_groups
 from tfl_helpers.sorting.levels import with_levels
 from tfl_helpers.sorting.reading import load_network, read_new
-from tfl_helpers.sorting.store import SAID, STORE, Store
+from tfl_helpers.sorting.store import STORE, Store
 from tfl_helpers.sorting.summary import summarise
-from tfl_helpers.sorting.table import read_table, write_table
+from tfl_helpers.sorting.table import read_table
 
 RESULTS = ("groups.csv", "gallery.html", "model.keras", "summary.json")
 BALANCES = ("auto", "relaxed", "none", "linked", "uniform")
@@ -150,7 +148,7 @@ def sort_folder(
             table, found = _results(looked, used, found, store, known)
             table = with_levels(table, found, seed)
             _next(steps, "drawing the page")
-            _draw(folder, out, table, looked, found, store, seed, progress)
+            draw_page(folder, out, table, looked, found, store, seed, progress)
             _next(steps, "training the model")
             _write_model(out, network, found, seed, looks)
         alone = fill_folders(folder, out, table, arrange, store, progress) if arrange else []
@@ -332,34 +330,6 @@ def _results(
     table["group"] = [given.get(name, name) for name in table["group"]]
     names = [given.get(name, name) for name in found.names]
     return table, replace(found, names=names, estimate=estimate)
-
-
-def _draw(
-    folder: Path,
-    out: Path,
-    table: pd.DataFrame,
-    looked: pd.DataFrame,
-    found: Groups,
-    store: Store,
-    seed: int,
-    progress: bool,
-) -> None:
-    """Write groups.csv and gallery.html."""
-    from tfl_helpers.clustering import leading_components
-
-    write_table(table, out / "groups.csv")
-    shown, looks = table[table["group"] != ""], looked[looked["keep"]]
-    how = {"title": folder.resolve().name, "progress": progress}
-    place, said = shown["place"].to_numpy(), table["group"].where(table["corrected"].isin(SAID), "")
-    if len(looks) >= FEW:
-        rows = leading_components(found.z, random_state=seed, sample=SAMPLED)
-        asked = choose_questions(rows, said[looks.index].to_numpy(), seed=seed)
-        how["places"] = lay_out(rows, seed, asked.graph)[place]
-        free = store.placed()["free"].reindex(shown["file"].map(store.digests())).eq(True)
-        sizes = looks[["file", "width", "height"]].iloc[asked.order].itertuples(index=False)
-        how["questions"] = asked.for_page(looks.index.to_numpy(), place, shown.index[free])
-        how["large"] = large_pictures(folder, sizes, store.fact("range"))
-    write_gallery(out / "gallery.html", table, store.pictures(shown["file"]), **how)
 
 
 def _remember(store: Store, table: pd.DataFrame, found: Groups, state: str) -> None:
