@@ -48,6 +48,12 @@ def test_what_is_asked_tells_most_and_each_fifth_is_drawn_at_random(rows, kinds)
     last = asking.choose_questions(rows, known)
     assert sorted(last.order) == list(range(9))
     assert asking.choose_questions(rows, kinds).beside.shape == (0, 8)
+    groups = np.array([f"group {i % 30}" for i in range(600)], object)
+    given = np.full(600, "", object)
+    given[:10] = kinds[:10]  # ten groups need no question
+    asked = asking.choose_questions(rows, given, groups, m=200)
+    first = asked.order[~asked.drawn][:12]
+    assert len(set(groups[first])) == 12 and not set(groups[first]) & set(groups[:10])
 
 
 def led(rows, names, asked, free=None):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from PIL import Image
 
@@ -61,12 +62,18 @@ def _packed(numbers: np.ndarray, kind: str) -> str:
 
 
 def choose_questions(
-    rows: np.ndarray, names: Sequence[str], *, m: int = N_QUESTIONS, seed: int = 0
+    rows: np.ndarray,
+    names: Sequence[str],
+    groups: Sequence[str] | None = None,
+    *,
+    m: int = N_QUESTIONS,
+    seed: int = 0,
 ) -> Questions:
     """Choose which images to ask about, given leading components (n, d), nine rows at least.
 
     Of `names` (n,) those are "" that nobody gave. The whole order is there at once: what is
-    answered on the way changes it in the next page.
+    answered on the way changes it in the next page. One of each of the `groups` (n,) in which none
+    has a name comes before others: where nobody names one, no image follows.
     """
     rng, said = np.random.default_rng(seed), np.array([name != "" for name in names])
     parts = np.arange(len(rows)), np.flatnonzero(said)
@@ -76,6 +83,10 @@ def choose_questions(
     known = np.flatnonzero(said[some])
     codes = np.unique(np.array(names, object)[some[known]], return_inverse=True)[1]
     chosen = some[questions(graph if whole else links(rows[some]), m, known, codes)]
+    if groups is not None:
+        lying = pd.Series(groups)
+        first = ~lying[chosen].duplicated() & ~lying[chosen].isin(lying[said])
+        chosen = np.concatenate([chosen[first], chosen[~first]])
     queues = [chosen.tolist(), rng.permutation(np.flatnonzero(~said)).tolist()]
     order: dict[int, bool] = {}  # image: whether it was drawn at random
     while len(order) < min(m, (~said).sum()):

@@ -31,7 +31,8 @@ def draw_page(
     place, said = shown["place"].to_numpy(), table["group"].where(table["corrected"].isin(SAID), "")
     if len(looks) >= FEW:
         rows = leading_components(found.z, random_state=seed, sample=SAMPLED)
-        asked = choose_questions(rows, said[looks.index].to_numpy(), seed=seed)
+        names, groups = (part[looks.index].to_numpy() for part in (said, table["group"]))
+        asked = choose_questions(rows, names, groups, seed=seed)
         how["places"] = lay_out(rows, seed, asked.graph)[place]
         free = store.placed()["free"].reindex(shown["file"].map(store.digests())).eq(True)
         sizes = looks[["file", "width", "height"]].iloc[asked.order].itertuples(index=False)
