@@ -145,7 +145,7 @@ def _led(
     free = before["free"].eq(True).to_numpy() & ~said
     if not free.any():
         return propagate_corrections(z, groups, said, seed=seed)
-    if before["said"].isin(("moved", "confirmed")).any():
+    if before["said"].eq("moved").any():  # that one is right where it is moves no other
         names, p = propagate_corrections(z, groups, said, seed=seed)
         stay = free | said | (groups == None)  # noqa: E711  of each element
         groups = np.where(stay, groups, np.array(names, object)[p.argmax(1)])
