@@ -190,7 +190,7 @@ def test_the_scoreboard_takes_a_preset(presets, tmp_path, monkeypatch):
     monkeypatch.setenv("TFL_CACHE_DIR", str(tmp_path))
     run = ["digits", "--limit", "100", "--seeds", "1", "--out", str(tmp_path / "board.json")]
     board = importlib.import_module("scoreboard")
-    board.main([*run, "--backbone", str(presets / "DINOV2"), "--methods", "k-means, L2"])
+    board.main([*run, "--backbone", f"{presets / 'DINOV2'}:16", "--methods", "k-means, L2"])
     (row,) = json.loads((tmp_path / "board.json").read_text())
     assert row["backbone"].startswith("DINOV2_") and 0.1 < row["accuracy_mean"] < 1
 

@@ -334,7 +334,8 @@ def _fingerprint(backbone: keras.Model) -> str:
     def describe(layer: keras.Layer) -> list | dict:
         if isinstance(layer, keras.Model):
             return [describe(inner) for inner in layer.layers]
-        return {k: v for k, v in layer.get_config().items() if k not in ("name", "trainable")}
+        known = {k: v for k, v in layer.get_config().items() if k not in ("name", "trainable")}
+        return keras.tree.lists_to_tuples(known)  # Keras' own lists cannot be hashed
 
     return joblib.hash((backbone.name, describe(backbone), backbone.get_weights()))
 
