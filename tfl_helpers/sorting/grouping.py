@@ -16,7 +16,6 @@ from tfl_helpers.sorting.table import numbered
 
 AT_ONCE = 10_000  # rows that are predicted at a time: a copy of all would cost much memory
 FEW, GROWN = 20, 2  # images with which a number can be guessed; times as many ask for a new guess
-MOST_GUESSED = 3_000  # images that the balance is chosen with
 MOSTLY, SEVERAL = 0.5, 5  # share of known images in the same folder; far ones that make a group
 
 
