@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ from tfl_helpers.sorting.corrections import (
 from tfl_helpers.sorting.drawing import draw_page
 from tfl_helpers.sorting.grouping import CLUSTERERS, Groups, Settings, find_groups
 from tfl_helpers.sorting.levels import with_levels
-from tfl_helpers.sorting.reading import load_network, read_new
+from tfl_helpers.sorting.reading import load_network, read_new, views_of
 from tfl_helpers.sorting.store import STORE, Store
 from tfl_helpers.sorting.summary import summarise
 from tfl_helpers.sorting.table import read_table
@@ -126,15 +125,11 @@ def sort_folder(
     settings = Settings(backbone, groups, clusterer, seed, arrange, near_duplicates, balance)
     _check(folder, out, names, settings, corrections)
     known = None if examples is None else read_examples(examples, names)
-    from tfl_helpers import backbones  # TensorFlow: only now, as it takes a while
-
-    start, network = time.perf_counter(), load_network(backbone, size)
-    views = [backbones.views(part, looks) for part in backbones.parts(network)]
-    by_name = [[view.name for view in of_part] for of_part in views]
-    distinct = {view.name: view for view in chain(*views)}
+    start, network = time.perf_counter(), load_network(backbone, size)  # with TensorFlow
+    views, by_name = views_of(network, looks)
     settings = replace(settings, backbone=network.name, views=by_name)
     with Store.opened(out) as store, at_most(max_megapixels):
-        rows = _read(store, folder, out, names, [*distinct.values()], corrections, progress)
+        rows = _read(store, folder, out, names, views, corrections, progress)
         state = _state(settings, known, names, rows)
         if corrections is None and _is_up_to_date(out, store, settings, state):
             return json.loads((out / "summary.json").read_text(encoding="utf-8"))

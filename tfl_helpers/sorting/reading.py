@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,15 @@ def load_network(backbone: str, size: int | None) -> Any:
         if backbones.input_size(part) is None:
             raise ValueError(f"{part.name} takes images of any size: say one (--size PIXELS)")
     return network
+
+
+def views_of(network: Any, looks: Any) -> tuple[list[Any], list[list[str]]]:
+    """List what a network sees of each image, each view once; and their names, part by part."""
+    from tfl_helpers import backbones
+
+    views = [backbones.views(part, looks) for part in backbones.parts(network)]
+    distinct = {view.name: view for view in chain(*views)}
+    return [*distinct.values()], [[view.name for view in of_part] for of_part in views]
 
 
 def read_new(
