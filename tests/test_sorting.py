@@ -23,6 +23,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+from sklearn.base import BaseEstimator
 from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.datasets import load_sample_image
 from sklearn.preprocessing import normalize
@@ -437,6 +438,18 @@ def test_what_a_clusterer_leaves_in_no_group_is_most_doubtful():
     assert (doubt[:60] == 1).sum() <= 1 and np.median(doubt[:60]) < 0.6
     _, p, doubt = sorting.cluster(HDBSCAN(min_cluster_size=70, copy=True), z)
     assert p.shape == (72, 1) and (doubt == 1).all()  # no group at all
+
+
+def test_a_small_group_is_not_voted_away_by_its_neighbours():
+    class Found(BaseEstimator):
+        def fit(self, z):
+            self.labels_ = np.array([5] * 3 + [2] * (len(z) - 3))
+            return self
+
+    z = np.random.default_rng(0).normal(size=(60, 4))
+    _, p, doubt = sorting.cluster(Found(), z)
+    assert p.argmax(axis=1).tolist() == [1] * 3 + [0] * 57  # the larger group comes first
+    assert p.sum(axis=1) == pytest.approx(1) and doubt[:3].mean() > doubt[3:].mean()
 
 
 # --- copies, links -------------------------------------------------------------------------------
