@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import KMeans
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_digits, make_blobs
 from sklearn.pipeline import make_pipeline
 
 from tfl_helpers import clustering, evaluation, features, selection
@@ -47,6 +47,14 @@ def test_the_number_of_groups_is_the_median_of_four_rules():
     assert found.preferred == again.preferred and found.suggestion == again.suggestion
     few = selection.estimate_n_clusters(z - z.mean(0), 9, random_state=0)
     assert few.suggestion == 5 and few.curves.k.max() == 9
+
+
+def test_one_rule_that_errs_does_not_move_the_number_far():
+    found = selection.estimate_n_clusters(load_digits().data[:500], random_state=0)
+    said = sorted(found.preferred.values())
+    assert said[0] < said[-1], "the rules agree: take other images"
+    assert found.suggestion == round(np.sqrt(said[1] * said[2]))  # geometric, of the middle two
+    assert found.suggestion < said[-1]
 
 
 def test_more_groups_than_twenty_are_found():
