@@ -440,6 +440,18 @@ def test_what_a_clusterer_leaves_in_no_group_is_most_doubtful():
     assert p.shape == (72, 1) and (doubt == 1).all()  # no group at all
 
 
+def test_a_network_that_is_not_here_is_told_before_a_file_is_read(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"never read")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "empty"))
+    monkeypatch.setenv("TFL_OFFLINE", "1")
+    command = r"prefetch --out DIR --backbone MobileNetV2:160 --backbone EfficientNetB0`.* 26 MB"
+    with pytest.raises(FileNotFoundError, match=f"no file was read.*{command}"):
+        both = {"backbone": "MobileNetV2+EfficientNetB0"}
+        sorting.sort_folder(tmp_path / "photos", tmp_path / "out", **both)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_small_group_is_not_voted_away_by_its_neighbours():
     class Found(BaseEstimator):
         def fit(self, z):

@@ -33,11 +33,12 @@ def load_network(backbone: str, size: int | None) -> Any:
         network = backbones.load(backbone, size=size)
     except backbones.WeightsMissingError as error:
         asked = " ".join(f"--backbone {name}" for name in backbone.split("+"))
+        why = str(error).split(". Where there is a network")[0]  # what comes then is said here
         raise backbones.WeightsMissingError(
-            f"no file was read, as {backbone} is not at hand. Where there is a network run `python "
-            f"-m tfl_helpers prefetch --out DIR {asked}` and bring DIR here (MobileNetV2 is 9 MB, "
-            "with EfficientNetB0 26 MB, dinov2_small 88 MB), then set KERAS_HOME=DIR/keras; or "
-            f"take --backbone letters, for drawings, which ships with this. In full: {error}"
+            f"no file was read, as {backbone} is not at hand: {why}. Where there is a network run "
+            f"`python -m tfl_helpers prefetch --out DIR {asked}`, bring DIR here and set "
+            "KERAS_HOME=DIR/keras (MobileNetV2 is 9 MB, with EfficientNetB0 26 MB, dinov2_small "
+            "88 MB). Or take --backbone letters, for drawings, which ships with this"
         ) from error
     for part in backbones.parts(network):
         if backbones.input_size(part) is None:
