@@ -109,7 +109,6 @@ def show(chromium, tmp_path):
                 "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no') }})"
             )
         page = context.new_page()
-        page.set_default_timeout(10_000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("console", lambda message: wrong.append(message.text))
         page.on(
