@@ -7,11 +7,18 @@ anew with each seed), pedestrians (2,000 crops), skewed (five kinds of CIFAR-10 
 200, 60 and 20 photos). An oracle names the images that a way asks for, and each way says what all
 images are: so the accuracy needs no pairing of groups. Features are frozen, 64 leading components.
 The ways: `ours` (`clustering.questions`, which hears the names at each budget, and
-`clustering.spread_names`) and `ours, all asked at once`; random images, or the medoids of as many
-k-means clusters, and a logistic regression; margin sampling (ten medoids, then ten at a time, those
-between which a regression wavers most); scikit-learn's LabelSpreading and SelfTrainingClassifier on
-random images. `one in ten wrong`: ours, where every tenth name is another one. Mean and sd over
-seeds, which draw images and starts; writes results/names.json.
+`clustering.spread_names`), `ours, all asked at once`, and `ours, learned`, where a classifier
+learns the names that walked (`clustering.learn_names`, what `sort` does with answers); random
+images, or the medoids of as many k-means clusters, and a logistic regression or walks; margin
+sampling (ten medoids, then ten at a time, those between which a regression wavers most);
+scikit-learn's LabelSpreading and SelfTrainingClassifier on random images. `one in ten wrong`: ours,
+where every tenth name is another one.
+
+`review`: 20 names, then the least sure images are looked at, four rounds of them, and the wrong
+ones are moved: one click each, until the budget of names and clicks is spent. What was looked at
+counts as named, and `looks` says how many that were.
+
+Mean and sd over seeds, which draw images and starts; writes results/names.json.
 """
 
 import argparse
@@ -33,6 +40,7 @@ from tfl_helpers import backbones, clustering, datasets, evaluation, features
 
 FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "names.json"
 BUDGETS = 10, 20, 50, 100, 200
+CLICKS, FIRST, ROUNDS = (50, 100, 200, 400), 20, 4
 SKEWED = 1000, 500, 200, 60, 20
 N_KINDS, BATCH = 20, 10
 # Name of the data, which part, images drawn
@@ -128,8 +136,28 @@ def self_trained(x: np.ndarray, rows: np.ndarray, names: np.ndarray) -> np.ndarr
     return model.fit(x, given).predict(x)
 
 
-def measure(z: np.ndarray, y: np.ndarray, seed: int) -> dict[str, list[float]]:
-    """Accuracy of each way, budget by budget."""
+def review(x: np.ndarray, y: np.ndarray, clicks: int, seed: int) -> tuple[float, int]:
+    """Name 20 images, then move wrong ones among the least sure: accuracy, and images looked at."""
+    graph = clustering.neighbour_graph(x)
+    rows, spent = clustering.questions(graph, FIRST, random_state=seed), FIRST
+    for left in range(ROUNDS, -1, -1):
+        p = clustering.spread_names(graph, rows, y[rows])
+        p = clustering.learn_names(x, p, rows, y[rows], random_state=seed)
+        found = p.argmax(axis=1)
+        found[rows] = y[rows]
+        if not left or len(rows) == len(y):
+            break
+        margin = np.ptp(np.sort(p, axis=1)[:, -2:], axis=1)
+        margin[rows] = np.inf
+        shown = np.argsort(margin, kind="stable")[: len(y) - len(rows)]
+        moved = np.cumsum(found[shown] != y[shown])
+        seen = moved <= (clicks - spent) // left
+        rows, spent = np.append(rows, shown[seen]), spent + int(moved[seen].max(initial=0))
+    return float(np.mean(found == y)), len(rows)
+
+
+def measure(z: np.ndarray, y: np.ndarray, seed: int) -> dict[tuple[str, int], list[float]]:
+    """Accuracy of each way and budget; of review also how many images were looked at."""
     rng, x = np.random.default_rng(seed), normalize(clustering.leading_components(z))
     graph, chance = clustering.neighbour_graph(x), rng.permutation(len(y))
     once = clustering.questions(graph, max(BUDGETS), random_state=seed)
@@ -144,23 +172,33 @@ def measure(z: np.ndarray, y: np.ndarray, seed: int) -> dict[str, list[float]]:
         found[rows] = names
         return found
 
+    def learned(rows: np.ndarray, names: np.ndarray) -> np.ndarray:
+        reach = clustering.spread_names(graph, rows, names)
+        found = clustering.learn_names(x, reach, rows, names, random_state=seed).argmax(axis=1)
+        found[rows] = names
+        return found
+
     def linear(rows: np.ndarray, names: np.ndarray) -> np.ndarray:
         return regression(x, rows, names).argmax(axis=1)
 
     ways: dict[str, tuple[Callable, Callable, np.ndarray]] = {
         "ours": (lambda m: asked[:m], walk, y),
+        "ours, learned": (lambda m: asked[:m], learned, y),
         "ours, all asked at once": (lambda m: once[:m], walk, y),
         "one in ten wrong": (lambda m: misled[:m], walk, wrong),
         "random, regression": (lambda m: chance[:m], linear, y),
         "medoids, regression": (lambda m: medoids(x, m, seed), linear, y),
+        "medoids, walk": (lambda m: medoids(x, m, seed), walk, y),
         "margin sampling, regression": (lambda m: margin[:m], linear, y),
         "random, LabelSpreading": (lambda m: chance[:m], lambda *a: spreading(x, *a), y),
         "random, self-training": (lambda m: chance[:m], lambda *a: self_trained(x, *a), y),
     }
-    return {
-        way: [float(np.mean(say(pick(m), told[pick(m)]) == y)) for m in BUDGETS]
+    right = {
+        (way, m): [float(np.mean(say(pick(m), told[pick(m)]) == y))]
         for way, (pick, say, told) in ways.items()
+        for m in BUDGETS
     }
+    return right | {("review", clicks): [*review(x, y, clicks, seed)] for clicks in CLICKS}
 
 
 def main() -> None:
@@ -173,26 +211,20 @@ def main() -> None:
     warnings.simplefilter("ignore")  # of classes that nobody has named yet
     for name in options.sets:
         z, y = extracted(name, options.backbone)
-        runs = []
+        runs, label = [], f"{name}, {options.backbone}" if options.backbone else name
         for seed in range(options.seeds):
             rows = drawn(name, y, np.random.default_rng(seed))
             classes = np.unique(y[rows], return_inverse=True)[1]
             runs.append(measure(z[rows], classes, seed))
-        label = f"{name}, {options.backbone}" if options.backbone else name
-        found = [
-            {
-                "data": label,
-                "images": len(rows),
-                "way": way,
-                "names": m,
-                "accuracy_mean": round(float(np.mean([run[way][i] for run in runs])), 4),
-                "accuracy_sd": round(float(np.std([run[way][i] for run in runs], ddof=1)), 4),
-                "seeds": len(runs),
-            }
-            for way in runs[0]
-            for i, m in enumerate(BUDGETS)
-        ]
-        table = pd.DataFrame(found).pivot(index="way", columns="names", values="accuracy_mean")
+            print(label, seed, runs[-1], flush=True)
+        found = []
+        for way, m in runs[0]:
+            right, *looked = np.array([run[way, m] for run in runs]).T
+            row = {"data": label, "images": len(rows), "way": way, "clicks": m}
+            row |= {"accuracy_mean": round(float(right.mean()), 4)}
+            row |= {"accuracy_sd": round(float(right.std(ddof=1)), 4), "seeds": len(runs)}
+            found.append(row | ({"looks": round(float(looked[0].mean()))} if looked else {}))
+        table = pd.DataFrame(found).pivot(index="way", columns="clicks", values="accuracy_mean")
         print(f"{label}\n{table.to_string()}", flush=True)
         kept = json.loads(FILE.read_text()) if FILE.exists() else []
         kept = [row for row in kept if row["data"] != label]

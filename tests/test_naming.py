@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from sklearn.datasets import make_blobs
+from sklearn.preprocessing import normalize
 
 from tfl_helpers import backbones, clustering, datasets, evaluation, features
 
@@ -12,14 +13,13 @@ from tfl_helpers import backbones, clustering, datasets, evaluation, features
 def digits():
     train, _ = datasets.load("digits", limit=1_000, progress=False)
     z = features.extract(backbones.load("letters"), train, progress=False)
-    return clustering.neighbour_graph(clustering.leading_components(z)), evaluation.unseal(
-        train.answers
-    )
+    z = normalize(clustering.leading_components(z))
+    return z, clustering.neighbour_graph(z), evaluation.unseal(train.answers)
 
 
 @pytest.mark.parametrize(("asked", "least"), [(10, 0.85), (20, 0.95), (50, 0.97)])
 def test_a_few_names_reach_all_digits(digits, asked, least):
-    graph, truth = digits
+    _, graph, truth = digits
     rows = clustering.questions(graph, asked, random_state=0)
     found = clustering.spread_names(graph, rows, truth[rows]).argmax(axis=1)
     assert np.mean(found == truth) > least
@@ -27,7 +27,7 @@ def test_a_few_names_reach_all_digits(digits, asked, least):
 
 
 def test_they_are_worth_more_than_names_of_random_images(digits):
-    graph, truth = digits
+    _, graph, truth = digits
     rows = {"asked": clustering.questions(graph, 20, random_state=0)}
     rows |= {seed: np.random.default_rng(seed).permutation(len(truth))[:20] for seed in range(5)}
     right = {
@@ -81,3 +81,27 @@ def test_more_questions_than_images_and_a_sample_of_many(monkeypatch):
     monkeypatch.setattr("tfl_helpers.clustering.naming.MOST_ASKED", 10)
     few = [clustering.questions(graph, 99, random_state=seed) for seed in (0, 0, 1)]
     assert len(few[0]) == 10 and (few[0] == few[1]).all() and set(few[0]) != set(few[2])
+
+
+def test_a_classifier_that_learns_the_names_is_as_good_and_no_group_is_lost(digits):
+    z, graph, truth = digits
+    for seed in range(3):  # names of random images leave more to mend
+        rows = np.random.default_rng(seed).permutation(len(truth))[:40]
+        reach = clustering.spread_names(graph, rows, truth[rows])
+        both = clustering.learn_names(z, reach, rows, truth[rows], random_state=0)
+        walked, learned = (np.mean(p.argmax(axis=1) == truth) for p in (reach, both))
+        assert both.sum(axis=1) == pytest.approx(1)
+        assert learned > walked - 0.005 and learned > 0.8 and np.bincount(both.argmax(1)).min() > 30
+
+
+def test_what_walks_led_astray_is_learned_from_the_rest_and_one_name_is_no_lesson():
+    z = normalize(
+        make_blobs([30, 30], centers=[[9, 1], [1, 9]], cluster_std=0.5, random_state=0)[0]
+    )
+    side = (z[:, 0] < z[:, 1]).astype(int)
+    reach = np.where(side[:, None] == [0, 1], 0.9, 0.1)
+    astray, rows = np.flatnonzero(side == 0)[3:6], [np.flatnonzero(side == s)[0] for s in (0, 1)]
+    reach[astray], reach[np.flatnonzero(side)[9]] = [0.45, 0.55], 0  # one that nothing reaches
+    both = clustering.learn_names(z, reach, rows, [0, 1])
+    assert (both.argmax(1) == side)[reach.any(axis=1)].all() and (both.any(1) == reach.any(1)).all()
+    assert clustering.learn_names(z, reach, rows, [1, 1]) is reach

@@ -26,7 +26,7 @@ from tfl_helpers.clustering.graph import (
     walk_length,
     walk_spectrum,
 )
-from tfl_helpers.clustering.naming import questions, spread_names
+from tfl_helpers.clustering.naming import learn_names, questions, spread_names
 from tfl_helpers.clustering.neighbours import NeighbourClustering
 from tfl_helpers.clustering.pair_heads import view_head
 from tfl_helpers.clustering.scores import NOT_GROUPED, agreement, neighbour_agreement, stability
