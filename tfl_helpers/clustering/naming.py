@@ -132,7 +132,8 @@ def learn_names(
     """Let a linear classifier learn the names that walked, and ask both what each image is.
 
     It learns from each image as far as one name reaches it more than any other: walks stop where
-    kinds touch, and a straight border through what is clear corrects them there.
+    kinds touch, and a straight border through what is clear corrects them there. All images of a
+    name together count as the square root of their weights, as names do when they walk.
 
     Parameters
     ----------
@@ -165,6 +166,7 @@ def learn_names(
         return reach
     learned, sure = reach.argmax(axis=1), np.ptp(np.sort(reach, axis=1)[:, -2:], axis=1)
     learned[rows], sure[rows] = names, 1
+    sure /= np.sqrt(np.bincount(learned, sure).clip(1e-12) / sure.sum())[learned]
     drawn = check_random_state(random_state).permutation(len(z))[:MOST_LEARNED]
     some = np.union1d(drawn[sure[drawn] > 0], rows)
     model = LogisticRegression(max_iter=300).fit(z[some], learned[some], sample_weight=sure[some])
