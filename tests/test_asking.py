@@ -322,7 +322,7 @@ def groups_of(out):
 
 def saved(page, path):
     with page.expect_download() as started:
-        page.get_by_role("button", name="Export CSV").click()
+        page.get_by_role("button", name="Save answers").click()
     started.value.save_as(path)
     return path
 

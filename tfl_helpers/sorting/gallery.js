@@ -522,7 +522,7 @@ function sort() {  // the user's own and the one looked for, then the most certa
     const list = lists[shown[i]];
     list.size += 1;
     if (isUnsure(i)) list.doubtful += 1;
-    if (matches(i)) (isUnsure(i) ? list.unsure : list.sure).push(i);
+    if (matches(i)) (isUnsure(i) && i !== found ? list.unsure : list.sure).push(i);
   }
 }
 const near = new IntersectionObserver((entries) => {
@@ -589,7 +589,7 @@ const look = (i, source = larges.get(i) ?? picture(i), alt = about(i)) => (sourc
 function thumb(i) {
   const made = make("li", { role: "option", tabindex: -1, "aria-selected": selected.has(i), draggable: "true" },
     look(i));
-  if (isDecided(i)) made.classList.add("decided");
+  if (isDecided(i) || isUnsure(i)) made.classList.add(isDecided(i) ? "decided" : "doubtful");
   made.image = i;
   return made;
 }
@@ -957,14 +957,14 @@ function zoom(times, x = 0, y = 0) {  // x, y: pixels from the middle that stay 
   view.y += y / before - y / scale();
   if (view.zoom === 1) view.x = view.y = SIDE / 2;
   plane.classList.toggle("zoomed", view.zoom > 1);
-  point(-1);
+  point((tapped = -1));
   drawMap();
 }
 function shift(dx, dy) {
   if (view.zoom === 1) return;
   view.x -= dx / scale();
   view.y -= dy / scale();
-  point(-1);
+  point((tapped = -1));
   drawMap();
 }
 function reveal(i) {  // show it at the head of its group
