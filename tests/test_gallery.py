@@ -1,5 +1,7 @@
 """The page that `sorting.write_gallery` writes, used in a browser: with mouse, keys and finger."""
 
+import csv
+import io
 import re
 import shutil
 import time
@@ -94,12 +96,11 @@ def show(chromium, tmp_path):
     """Write a page of a table and open it; whatever it loads or complains of fails the test."""
     contexts, wrong = [], []
 
-    def opened(table=None, *, write=None, ready=True, storage=True, **options):
+    def opened(table=None, *, write=None, ready=True, storage=True, pictured=None, **options):
         table = a_table() if table is None else table
         path = tmp_path / "gallery.html"
-        sorting.write_gallery(
-            path, table, pictures(table), places(table), **{"progress": False} | (write or {})
-        )
+        write = {"places": places(table), "progress": False} | (write or {})
+        sorting.write_gallery(path, table, pictured or pictures(table), **write)
         context = chromium.new_context(
             **{"viewport": {"width": 1280, "height": 1000}, "offline": True} | options
         )
@@ -115,7 +116,8 @@ def show(chromium, tmp_path):
             "request",
             lambda asked: (
                 None
-                if asked.url.split(":")[0] in ("data", "blob") or asked.url == path.as_uri()
+                if asked.url.split(":")[0] in ("data", "blob")
+                or asked.url.split("#")[0] == path.as_uri()
                 else wrong.append(asked.url)
             ),
         )
@@ -147,6 +149,11 @@ def show_all(page):
     more = page.get_by_role("button", name=re.compile("^Show .* more"))
     while more.count():
         more.first.click()
+
+
+def rename(page, name, new):
+    group(page, name).get_by_role("textbox").fill(new)
+    page.keyboard.press("Enter")
 
 
 def said(page):
@@ -315,6 +322,179 @@ def test_the_map_shows_pictures_that_do_not_overlap_more_when_zoomed_in(show, sc
     )
 
 
+def test_tabs_by_mouse_and_keys_and_the_open_one_outlives_a_reload(show):
+    page = show()
+    tabs = page.get_by_role("tab")
+    assert tabs.all_inner_texts() == ["Groups 3", "Unsure 9", "Map 90", "Problems 2"]
+    assert page.get_by_role("tablist").count() == page.get_by_role("tabpanel").count() == 1
+    page.get_by_role("tab", name="Unsure").click()
+    assert page.get_by_role("tabpanel", name="Unsure 9").is_visible()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#canvas").is_visible() and not page.locator("#groups").is_visible()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_role("tab", selected=True).inner_text() == "Groups 3"
+    page.keyboard.press("End")
+    assert page.evaluate("document.activeElement.id") == "tab-problems"
+    assert tabs.evaluate_all("all => all.map((t) => t.tabIndex)") == [-1, -1, -1, 0]
+    assert page.url.endswith("#tab=problems")
+    page.reload()
+    page.wait_for_selector("[data-ready]", state="attached")
+    assert page.get_by_role("tabpanel", name="Problems 2").is_visible()
+    page.evaluate("location.hash = '#tab=map'")
+    page.locator("#canvas").wait_for()
+    open_tab(page, "Groups")
+    bar = page.locator("#tools").bounding_box()
+    assert bar["y"] == pytest.approx(0, abs=1)  # and what is in the tab stands right below
+    top = group(page, "ants").bounding_box()["y"]
+    assert bar["height"] - 2 <= top <= bar["height"] + 30
+
+
+def test_the_unsure_are_gone_through_by_keys(show, tmp_path):
+    table = a_table()
+    page = show(table)
+    open_tab(page, "Unsure")
+    grid = page.locator("#review [role=option]")
+    doubts = [float(re.search(r"doubt (\d\.\d\d)", alt)[1]) for alt in alts(grid.locator("img"))]
+    assert len(doubts) == 9 and doubts == sorted(doubts, reverse=True)
+    names = grid.locator(".below").all_inner_texts()
+    assert (
+        names[:4] == ["ants", "bees", "cats", "ants"] and grid.first.bounding_box()["width"] > 120
+    )
+    looked = page.locator("#looks")
+    assert looked.inner_text().strip() == "0 of 9 looked at"
+    grid.first.focus()
+    page.keyboard.press("Enter")
+    assert said(page) == "1 image confirmed." and looked.inner_text().strip() == "1 of 9 looked at"
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("selected.size") == 0  # arrows only walk here
+    page.keyboard.press("3")
+    assert said(page) == "1 image moved to “cats”."  # the third name
+    page.keyboard.press("m")
+    page.keyboard.type("hornets")
+    page.keyboard.press("Enter")
+    assert said(page) == "1 image moved to “hornets”."
+    page.keyboard.press("c")
+    assert looked.inner_text().strip() == "4 of 9 looked at" and grid.count() == 5
+    assert page.get_by_role("tab", selected=True).inner_text() == "Unsure 5"
+    read = export(page, tmp_path, table)
+    assert read["corrected"].value_counts().to_dict() == {"": 88, "confirmed": 3, "moved": 1}
+    page.keyboard.press("Control+z")
+    assert looked.inner_text().strip() == "3 of 9 looked at"
+    for _ in range(6):
+        page.locator("#review [tabindex='0']").focus()
+        page.keyboard.press("Enter")
+    assert grid.count() == 0 and page.get_by_text("No image is unsure.").is_visible()
+    assert page.locator("#rest").is_hidden()
+
+
+def test_of_one_name_the_wrong_are_marked_and_the_rest_is_right(show, tmp_path):
+    table = a_table(600)
+    page = show(table)
+    group(page, "bees").get_by_role("button", name="20 unsure").click()
+    grid = page.locator("#review [role=option]")
+    assert grid.count() == 20 and set(grid.locator(".below").all_inner_texts()) == {"bees"}
+    for i in (2, 5):
+        grid.nth(i).click()
+    assert said(page) == "2 images selected."
+    wrong = [re.match("[^,]+", alt)[0] for alt in alts(page.locator("[aria-selected=true] img"))]
+    page.get_by_role("button", name="The rest is right").click()
+    assert said(page).startswith("18 images confirmed. 2 images marked as wrong are left")
+    assert grid.count() == 2 and page.evaluate("selected.size") == 2
+    page.locator("#renames button", has_text="ants").click()
+    assert page.get_by_text("No image of this group is unsure.").is_visible()
+    read = export(page, tmp_path, table).set_index("file")
+    assert set(read["group"][wrong]) == {"ants"} and (read["corrected"] == "confirmed").sum() == 18
+    page.locator("#which").select_option("-1")
+    assert (
+        grid.count() == 40 and page.locator("#looks").inner_text().strip() == "20 of 60 looked at"
+    )
+
+
+def test_images_are_dragged_to_another_group(show, tmp_path):
+    table = a_table()
+    page = show(table)
+    options = group(page, "ants").get_by_role("option")
+    options.nth(0).click()
+    options.nth(1).click(modifiers=["Control"])
+    options.nth(1).drag_to(group(page, "bees").get_by_role("option").nth(2))
+    assert said(page) == "2 images moved to “bees”."
+    box = group(page, "ants").get_by_role("option").nth(0).bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 40, box["y"] + 40, steps=3)
+    page.locator("#drops div", has_text="cats").hover()  # all groups are at hand
+    page.mouse.up()
+    assert said(page) == "1 image moved to “cats”." and page.locator("#drops").is_hidden()
+    read = export(page, tmp_path, table)
+    assert read["group"].value_counts().to_dict() == {"bees": 32, "cats": 31, "ants": 27, "": 2}
+
+
+def test_a_group_is_split_by_its_places_on_the_map(show, tmp_path):
+    table = a_table().assign(group=lambda t: t["group"].replace({"bees": "ants"}))
+    apart = np.array([[i % 2 * 9 + i % 5, i // 9] for i in range(90)], float)  # in two heaps
+    page = show(table, write={"places": apart})
+    group(page, "ants").get_by_role("button", name="Split").click()
+    assert said(page) == "“ants” was split: 30 images are now “ants 2”."
+    read = export(page, tmp_path, table)
+    odd = np.arange(92) % 2 == 1
+    halves = [set(read["group"][part & (table["group"] == "ants")]) for part in (odd, ~odd)]
+    assert sorted(map(sorted, halves)) == [["ants"], ["ants 2"]]
+    assert set(read["corrected"][read["group"] == "ants 2"]) == {"renamed"}
+    page.keyboard.press("Control+z")
+    assert group(page, "ants 2").count() == 0
+    assert (export(page, tmp_path, table)["corrected"] == "").all()
+
+
+def test_problems_show_copies_side_by_side_and_reasons_with_their_number(show):
+    table = a_table(problems=3)
+    kept = pictures(table)
+    kept[4] = kept[1]  # the same picture; another of 4 only looks like it
+    for copy, first in ((4, 1), (7, 1), (10, 3)):
+        table.loc[copy, "duplicate_of"] = table["file"][first]
+    table.loc[[2, 5], "problem"] = ["blurred; dark", "dark"]
+    page = show(table, pictured=kept)
+    assert page.get_by_role("tab", name="Problems").inner_text() == "Problems 8"
+    open_tab(page, "Problems")
+    titles = page.locator("#problems h2").all_inner_texts()
+    assert titles == [
+        "Zero bytes (3)",
+        "Copies: the same picture (1)",
+        "Near-duplicates: they look nearly the same (2)",
+        "Dark (2)",
+        "Blurred (1)",
+    ]
+    pairs = page.locator(".pairs li").evaluate_all(
+        "all => all.map((row) => [...row.children].map((f) => f.textContent))"
+    )
+    file = table["file"]
+    assert pairs == [[file[1], file[4]], [file[1], file[7]], [file[3], file[10]]]
+    boxes = [page.locator(".pairs img").nth(i).bounding_box() for i in (0, 1)]
+    assert boxes[0]["y"] == boxes[1]["y"] and boxes[1]["x"] > boxes[0]["x"]
+    page.locator(".pairs button").nth(1).click()
+    assert page.evaluate("document.activeElement.image") == 4
+
+
+def test_answers_that_excel_saved_again_are_read_back(show, tmp_path):
+    table = a_table()
+    table["file"] = table["file"].str.replace("set/", "Größe; 长/")
+    page = show(table)
+    rename(page, "ants", "Ameisen; rote")
+    page.locator("#groups [role=option]").nth(12).click()
+    page.keyboard.press("c")
+    mine = export(page, tmp_path, table)
+    text = (tmp_path / "groups_corrected.csv").read_text("utf-8")
+    rows = list(csv.reader(io.StringIO(text)))
+    for row in rows[1:]:
+        row[2] = row[2].replace(".", ",")
+        row[3] = {"True": "WAHR", "False": "FALSCH"}[row[3]]
+    with (tmp_path / "excel.csv").open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=";", lineterminator="\r\n").writerows(rows)
+    again = sorting.read_corrections(tmp_path / "excel.csv", table)
+    pd.testing.assert_frame_equal(again, mine)
+    assert set(again["corrected"]) == {"", "renamed", "confirmed"}
+
+
 def test_renaming(show, tmp_path):
     table = a_table()
     page = show(table)
@@ -469,6 +649,61 @@ def test_corrections_outlive_a_closed_tab_and_leaving_warns(show, tmp_path):
     assert (export(page, tmp_path, table)["corrected"] == "").all()
     page.locator("#undo").click()
     assert group(page, "lions").is_visible()
+
+
+def test_a_change_in_another_window_is_heard_and_none_is_lost(show, tmp_path):
+    table = a_table()
+    page = show(table)
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.wait_for_selector("[data-ready]", state="attached")
+    rename(page, "cats", "lions")
+    other.locator("#said", has_text="Changed in another window: both").wait_for()
+    rename(other, "bees", "wasps")
+    page.locator("#said", has_text="Changed in another window: both").wait_for()
+    for each in (page, other):
+        assert group(each, "lions").is_visible() and group(each, "wasps").is_visible()
+    # One that did not hear of it, as its window slept, takes nothing back
+    page.evaluate(
+        "localStorage.setItem(memory, JSON.stringify({ edits: [['names', 0, 'termites']],"
+        " exported: false, stamp: 'x' }))"
+    )
+    rename(page, "lions", "tigers")
+    assert said(page).startswith("Changed in another window meanwhile")
+    assert group(page, "termites").is_visible() and group(page, "cats").is_visible()
+    rename(page, "cats", "tigers")
+    assert set(export(page, tmp_path, table)["group"]) == {"termites", "bees", "tigers", ""}
+
+
+def test_everything_can_be_done_again_also_after_a_reload(show, tmp_path):
+    table = a_table()
+    page = show(table)
+    assert page.locator("#redo").is_disabled()
+    rename(page, "cats", "lions")
+    group(page, "ants").get_by_role("button", name="Join…").click()
+    assert page.locator("#choices button").all_inner_texts() == ["bees", "lions"]
+    page.locator("#target").fill("hornets")
+    assert page.locator("#ok").is_disabled()  # there is no such group
+    page.locator("#target").fill("bees")
+    page.keyboard.press("Enter")
+    assert "60 images" in group(page, "bees").inner_text()
+    done = export(page, tmp_path, table)
+    for keys in ("Control+z", "Control+z", "Control+Shift+z", "Control+y"):
+        page.keyboard.press(keys)
+    pd.testing.assert_frame_equal(export(page, tmp_path, table), done)
+    page.locator("#undo").click()
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.reload()
+    page.wait_for_selector("[data-ready]", state="attached")
+    assert "30 images" in group(page, "ants").inner_text()
+    page.get_by_role("button", name="Redo").click()
+    assert said(page) == "It is done again." and page.locator("#redo").is_disabled()
+    pd.testing.assert_frame_equal(export(page, tmp_path, table), done)
+    page.locator("#undo").click()
+    rename(page, "ants", "termites")
+    assert page.locator("#redo").is_disabled()  # a new change: what was undone is gone
+    page.keyboard.press("Control+y")
+    assert "30 images" in group(page, "termites").inner_text()
 
 
 def test_what_an_earlier_round_decided_stays(show, tmp_path):

@@ -790,7 +790,7 @@ for (const type of ["dragover", "dragleave", "drop"]) addEventListener(type, (ev
   to.classList.toggle("target", type === "dragover");
   if (type === "drop") moveTo(state.names[to.group]);
 });
-addEventListener("dragend", () => { $("drops").hidden = true; });
+for (const type of ["dragend", "drop"]) addEventListener(type, () => { $("drops").hidden = true; });
 
 // ---- The card beside the mouse, or beside what has the focus
 let beside = null;  // gives the box that the card belongs to
@@ -1120,7 +1120,9 @@ function choose(name) {
 }
 $("target").addEventListener("input", showChoices);
 $("target").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !$("ok").disabled) choose(cleaned($("target").value));
+  if (event.key !== "Enter") return;
+  event.preventDefault();  // or the button that has the focus again takes it
+  if (!$("ok").disabled) choose(cleaned($("target").value));
 });
 $("ok").addEventListener("click", () => choose(cleaned($("target").value)));
 $("cancel").addEventListener("click", () => $("dialog").close());
