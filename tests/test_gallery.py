@@ -844,6 +844,28 @@ def test_text_is_readable_in_light_and_dark(show, scheme):
     assert min(checked)[0] >= 4.5, min(checked)
 
 
+def test_all_that_is_seen_lies_in_a_landmark_and_has_a_name(show):
+    """What axe-core found wrong, and what it asks for on every tab."""
+    page = show()
+    outside = page.evaluate(
+        "[...document.body.children].filter((e) => e.checkVisibility() && !e.matches("
+        "'header, main, section[aria-label], section[aria-labelledby]')).length"
+    )
+    assert outside == 0
+    for name in ("Groups", "Unsure", "Map", "Problems"):
+        open_tab(page, name)
+        nameless = page.locator("button, input, select, progress, canvas, [role]").evaluate_all(
+            "all => all.filter((e) => e.checkVisibility() && e.role !== 'status' && !(e.ariaLabel"
+            " || e.textContent.trim() || e.labels?.length || e.getAttribute('aria-labelledby')"
+            " || e.querySelector('img')?.alt)).map((e) => e.outerHTML.slice(0, 90))"
+        )
+        assert nameless == []
+        owned = page.locator("[role=option]").evaluate_all(
+            "all => all.every((e) => e.parentNode.role === 'listbox')"
+        )
+        assert owned
+
+
 @pytest.mark.parametrize(("scheme", "back"), [("dark", "#14171a"), ("light", "#f1f3f5")])
 def test_colours_of_groups_stand_out_and_no_two_look_alike(show, scheme, back):
     page = show(color_scheme=scheme)

@@ -660,7 +660,7 @@ function drawReview() {
   queue = [...queue.filter((i) => now.has(i)),
     ...[...now].filter((i) => !before.has(i)).sort((i, j) => (doubts[j] || 0) - (doubts[i] || 0))];
   const option = (text, value) => make("option", { value, ...(value === whose ? { selected: "" } : {}) }, text);
-  $("which").replaceChildren(option(`all groups (${images.filter(isUnsure).length})`, -1),
+  $("which").replaceChildren(option(`all (${images.filter(isUnsure).length})`, -1),
     ...state.names.flatMap((name, g) => (lists[g].doubtful || g === whose
       ? [option(`${name} (${lists[g].doubtful})`, g)] : [])));
   const made = new Map([...$("review").children].map((each) => [each.image, each]));
