@@ -237,6 +237,30 @@ def test_what_has_no_name_and_groups_that_nobody_named_stay(show, tmp_path):
 
 @BROWSES
 @pytest.mark.browser
+def test_the_next_question_is_about_what_names_reach_least(show):
+    page = show(one_group(), write=asked_of(one_group()))
+    first = now(page)
+    page.keyboard.type(first)
+    page.keyboard.press("Enter")
+    second = now(page)
+    assert first != second
+    page.evaluate("k => moveTo(k, [images.find((i) => D.files[i].includes(k))])", second)
+    third = now(page)  # that kind has a name by now, though no question was answered
+    assert len({first, second, third}) == 3
+    page.locator("#undo").click()
+    assert now(page) == second
+    page.locator("#ask").focus()
+    asked = [page.evaluate("question")]
+    while page.evaluate("question") >= 0:
+        page.keyboard.press("Space")
+        asked.append(page.evaluate("question"))
+    assert sorted(asked) == [-1, *range(1, 40)]  # each once, and each fifth drawn at random
+    drawn = page.evaluate("asked => asked.map((q) => drawn.has(q))", [0, *asked[:-1]])
+    assert np.flatnonzero(drawn).tolist() == list(range(4, 40, 5))
+
+
+@BROWSES
+@pytest.mark.browser
 def test_moving_and_joining_and_the_end_of_the_questions(show, tmp_path):
     table = one_group()
     page = show(table, write=asked_of(table))

@@ -157,11 +157,12 @@ function unpackedGraph() {
   each((a, e) => { step[e] = root[a] * weight[e] * root[to[e]]; });
   return { size: sizes.length, from, to, step, weight };
 }
-function walk(givers) {  // how much of a name reaches each image
+let reaches = [];  // of each name: its number, and how much of it reaches each image
+function walk(givers, steps = 60) {
   const { size, from, to, step } = graph, start = new Float64Array(size);
   for (const a of givers) start[a] = 1 / Math.sqrt(givers.length);
   let reach = Float64Array.from(start), next = new Float64Array(size);
-  for (let t = 0; t < 60; t++) {
+  for (let t = 0; t < steps; t++) {
     for (let a = 0; a < size; a++) {
       let sum = 0;
       for (let e = from[a]; e < from[a + 1]; e++) sum += step[e] * reach[to[e]];
@@ -177,7 +178,7 @@ if (graph) images.forEach((i, r) => { node[i] = A.node[r]; });
 const follows = (i) => graph && !isDecided(i) && (free[i] || state.opened[D.group[i]]);
 function follow() {
   for (const i of images) shown[i] = state.group[i], doubts[i] = D.doubt[i] ?? NaN;
-  typicalFirst = D.order;
+  [typicalFirst, reaches] = [D.order, []];
   doubtful.fill(0);
   for (const i of D.unsure) doubtful[i] = 1;
   if (!graph || !state.decided.some(Boolean)) return;  // as Python found it
@@ -188,7 +189,7 @@ function follow() {
     givers.get(state.group[i]).add(node[i]);
     told.set(node[i], state.group[i]);
   }
-  const reaches = [...givers].map(([g, nodes]) => {
+  reaches = [...givers].map(([g, nodes]) => {
     const ids = [...nodes].sort((a, b) => a - b), key = ids.join();
     if (walks.get(g)?.key !== key) walks.set(g, { key, reach: walk(ids) });
     return [g, walks.get(g).reach];
@@ -228,9 +229,46 @@ function namesGiven() {  // of which an image was named first comes first
     && state.names[g] !== A?.nothing);
   return all.sort((a, b) => (first.get(a) ?? n + a) - (first.get(b) ?? n + b));
 }
+// The next question: of the next few the one from which most is reached of what names reach least, or
+// disagree on, as clustering.questions has it. Each fifth is the next that was drawn at random; and
+// one of a group in which nobody named one keeps its place: no image of that follows.
+const EVERY = 5, FEW = 20, MOST_TOLD = 60, around = new Map();
+function nextQuestion() {
+  const open = ids.flatMap((i, q) => (isDecided(i) || state.passed[i] ? [] : [q]));
+  const chance = open.filter((q) => drawn.has(q)), chosen = open.filter((q) => !drawn.has(q));
+  const next = (ids.length - open.length) % EVERY === EVERY - 1 ? chance[0] ?? chosen[0]
+    : chosen[0] ?? chance[0];
+  if (next === undefined) return -1;
+  if (!reaches.length || drawn.has(next) || !follows(ids[next])) return next;
+  const told = [...ids, ...images].filter(isDecided).slice(0, MOST_TOLD).map((i) => reachedFrom(node[i]));
+  const reached = new Float64Array(graph.size);
+  for (const reach of told) reach.forEach((here, a) => { if (here > reached[a]) reached[a] = here; });
+  const middle = [...reached].sort((a, b) => a - b)[graph.size >> 1] || 1e-12;
+  const doubting = reached.map((here, a) => 1 - agreed(a) * Math.min(here / middle, 1));
+  for (const i of images) if (!isDecided(i) && !follows(i)) doubting[node[i]] = 1;
+  const gain = (q) => reachedFrom(node[ids[q]]).reduce((sum, here, a) =>
+    sum + Math.max(here - reached[a], 0) * doubting[a], 0);
+  return chosen.slice(0, FEW).map((q) => [gain(q), q]).sort((a, b) => b[0] - a[0] || a[1] - b[1])[0][1];
+}
+function reachedFrom(a) {  // what a short walk from an image reaches
+  if (!around.has(a)) {
+    const reach = walk([a], 20), own = Math.sqrt(reach[a]);
+    around.set(a, Float32Array.from(reach, (here) => here / own));
+  }
+  return around.get(a);
+}
+function agreed(a) {  // by how much the first name is ahead of the second
+  let sum = 0, best = 0, second = 0;
+  for (const [, reach] of reaches) {
+    sum += reach[a];
+    if (reach[a] > best) [second, best] = [best, reach[a]];
+    else if (reach[a] > second) second = reach[a];
+  }
+  return sum && (best - second) / sum;
+}
 function ask() {
   if (!ids.length) return;
-  const at = ids.findIndex((i, q) => !isDecided(i) && !state.passed[i]);
+  const at = nextQuestion();
   if (at !== question || !$("asked").firstChild) showQuestion((question = at));
   showNames();
   const named = ids.filter((i) => state.decided[i] === 2).length;
