@@ -96,14 +96,15 @@ function remember() {  // a page opened as a file may be forbidden to keep anyth
 function recall() {
   try { last = localStorage.getItem(memory); } catch { keeps = false; }
   if (!last) return false;
-  const kept = JSON.parse(last);
-  apply(kept.edits);
-  exported = kept.exported;
+  let kept = null;
   try {
+    kept = JSON.parse(last);
+    apply(kept.edits);
+    exported = kept.exported;
     const steps = JSON.parse(sessionStorage.getItem(memory));
     if (steps?.stamp === kept.stamp) { past.push(...steps.past); future.push(...steps.future); }
-  } catch { /* nothing to undo */ }
-  return kept.edits.length > 0;
+  } catch { /* nothing to undo, or nothing that can be read */ }
+  return kept?.edits?.length > 0;
 }
 function adopt(text) {  // what another window kept
   apply(changes().map(([what, at]) => [what, at, start[what][at]]));
@@ -144,22 +145,29 @@ function drawKept() {  // what is said, and where it is by now
 }
 
 // ---- Names walk over the graph, as clustering.spread_names and sorting.follow have it in Python
-const graph = A?.graph && unpackedGraph(), walks = new Map();
-function unpackedGraph() {
-  const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  const sizes = new Uint16Array(bytes(A.graph.sizes).buffer), weight = bytes(A.graph.weights);
-  const to = new Uint16Array(bytes(A.graph.to).buffer), step = new Float64Array(to.length);
-  const from = new Uint32Array(sizes.length + 1), root = new Float64Array(sizes.length);
-  sizes.forEach((size, a) => { from[a + 1] = from[a] + size; });
-  const each = (use) => sizes.forEach((_, a) => { for (let e = from[a]; e < from[a + 1]; e++) use(a, e); });
-  each((a, e) => { root[a] += weight[e]; });
-  root.forEach((sum, a) => { root[a] = 1 / Math.sqrt(sum); });
-  each((a, e) => { step[e] = root[a] * weight[e] * root[to[e]]; });
-  return { size: sizes.length, from, to, step, weight };
+const walks = new Map();
+let links = null;
+const graph = () => (links ??= A?.graph ? unpackedGraph(A.graph) : null);  // when it is first needed
+function unpackedGraph(packed) {
+  const bytes = (text) => {
+    const raw = atob(text), made = new Uint8Array(raw.length);
+    for (let k = 0; k < raw.length; k++) made[k] = raw.charCodeAt(k);
+    return made;
+  };
+  const sizes = new Uint16Array(bytes(packed.sizes).buffer), weight = bytes(packed.weights);
+  const to = new Uint16Array(bytes(packed.to).buffer), step = new Float64Array(to.length);
+  const size = sizes.length, from = new Uint32Array(size + 1), root = new Float64Array(size);
+  for (let a = 0; a < size; a++) {
+    from[a + 1] = from[a] + sizes[a];
+    for (let e = from[a]; e < from[a + 1]; e++) root[a] += weight[e];
+    root[a] = 1 / Math.sqrt(root[a]);
+  }
+  for (let a = 0; a < size; a++) for (let e = from[a]; e < from[a + 1]; e++) step[e] = root[a] * weight[e] * root[to[e]];
+  return { size, from, to, step, weight };
 }
 let reaches = [];  // of each name: its number, and how much of it reaches each image
 function walk(givers, steps = 60) {
-  const { size, from, to, step } = graph, start = new Float64Array(size);
+  const { size, from, to, step } = graph(), start = new Float64Array(size);
   for (const a of givers) start[a] = 1 / Math.sqrt(givers.length);
   let reach = Float64Array.from(start), next = new Float64Array(size);
   for (let t = 0; t < steps; t++) {
@@ -174,14 +182,14 @@ function walk(givers, steps = 60) {
 }
 const free = new Uint8Array(n), node = new Int32Array(n);
 for (const i of A?.free ?? []) free[i] = 1;
-if (graph) images.forEach((i, r) => { node[i] = A.node[r]; });
-const follows = (i) => graph && !isDecided(i) && (free[i] || state.opened[D.group[i]]);
+if (A?.graph) images.forEach((i, r) => { node[i] = A.node[r]; });
+const follows = (i) => A?.graph && !isDecided(i) && (free[i] || state.opened[D.group[i]]);
 function follow() {
   for (const i of images) shown[i] = state.group[i], doubts[i] = D.doubt[i] ?? NaN;
   [typicalFirst, reaches] = [D.order, []];
   doubtful.fill(0);
   for (const i of D.unsure) doubtful[i] = 1;
-  if (!graph || !state.decided.some(Boolean)) return;  // as Python found it
+  if (!A?.graph || !state.decided.some(Boolean)) return;  // as Python found it
   const givers = new Map(), told = new Map(), moving = images.filter(follows);
   if (!moving.length) return;
   for (const i of images) if (isDecided(i) && state.names[state.group[i]] !== A.several) {
@@ -241,9 +249,9 @@ function nextQuestion() {
   if (next === undefined) return -1;
   if (!reaches.length || drawn.has(next) || !follows(ids[next])) return next;
   const told = [...ids, ...images].filter(isDecided).slice(0, MOST_TOLD).map((i) => reachedFrom(node[i]));
-  const reached = new Float64Array(graph.size);
+  const reached = new Float64Array(graph().size);
   for (const reach of told) reach.forEach((here, a) => { if (here > reached[a]) reached[a] = here; });
-  const middle = [...reached].sort((a, b) => a - b)[graph.size >> 1] || 1e-12;
+  const middle = [...reached].sort((a, b) => a - b)[reached.length >> 1] || 1e-12;
   const doubting = reached.map((here, a) => 1 - agreed(a) * Math.min(here / middle, 1));
   for (const i of images) if (!isDecided(i) && !follows(i)) doubting[node[i]] = 1;
   const gain = (q) => reachedFrom(node[ids[q]]).reduce((sum, here, a) =>
@@ -413,7 +421,7 @@ function split(g) {
   say(`“${state.names[g]}” was split: ${count(lists[to].size, "image")} ${lists[to].size === 1 ? "is" : "are"} now “${name}”.`);
 }
 function parting(members) {  // a number for each: the axis along which they part most
-  if (graph) {
+  if (A?.graph) {
     const nodes = [...new Set(members.map((i) => node[i]))], along = slowest(nodes);
     const at = new Map(nodes.map((a, k) => [a, along[k]]));
     return members.map((i) => at.get(node[i]));
@@ -424,19 +432,19 @@ function parting(members) {  // a number for each: the axis along which they par
   return members.map((_, k) => x[k] * Math.cos(turn) + y[k] * Math.sin(turn));
 }
 function slowest(nodes) {  // the second vector of a walk among these, where each may also go anywhere
-  const m = nodes.length, at = new Map(nodes.map((a, k) => [a, k])), links = nodes.map((a) => {
+  const m = nodes.length, at = new Map(nodes.map((a, k) => [a, k])), { from, to, weight } = graph();
+  const within = nodes.map((a) => {
     const mine = [];
-    for (let e = graph.from[a]; e < graph.from[a + 1]; e++)
-      if (at.has(graph.to[e])) mine.push([at.get(graph.to[e]), graph.weight[e]]);
+    for (let e = from[a]; e < from[a + 1]; e++) if (at.has(to[e])) mine.push([at.get(to[e]), weight[e]]);
     return mine;
   });
-  const own = links.map((mine) => mine.reduce((sum, [, w]) => sum + w, 0));
+  const own = within.map((mine) => mine.reduce((sum, [, w]) => sum + w, 0));
   const anywhere = 0.25 * own.reduce((sum, w) => sum + w, 0) / m || 1;  // so that no stray image is a part
   const root = own.map((w) => Math.sqrt(w + anywhere)), all = root.reduce((sum, w) => sum + w * w, 0);
   let along = nodes.map((_, k) => Math.sin(k + 1));
   for (let t = 0; t < 400; t++) {
     const scaled = along.map((v, k) => v / root[k]), mean = (anywhere / m) * scaled.reduce((sum, v) => sum + v, 0);
-    const next = links.map((mine, k) => (along[k]
+    const next = within.map((mine, k) => (along[k]
       + (mine.reduce((sum, [b, w]) => sum + w * scaled[b], 0) + mean) / root[k]) / 2);
     const level = next.reduce((sum, v, k) => sum + v * root[k], 0) / all;
     const centred = next.map((v, k) => v - level * root[k]);
@@ -488,6 +496,7 @@ const TABS = ["groups", "unsure", "map", "problems"], tabs = TABS.map((name) => 
 const main = document.querySelector("main");
 let tab = "groups";
 function showTab(name, focus = false) {
+  if ([tab, name].includes("unsure")) selected.clear();  // what is marked there is wrong
   tab = TABS.includes(name) && !$(`tab-${name}`).hidden ? name : "groups";
   TABS.forEach((each, k) => {
     $(`panel-${each}`).hidden = each !== tab;
@@ -499,7 +508,7 @@ function showTab(name, focus = false) {
     main.scrollIntoView({ behavior: "instant" });
   }
   try { window.history.replaceState(null, "", `#tab=${tab}`); } catch { /* it is not kept, then */ }
-  select([], " ");
+  say("");
   queue = [];
   draw();
 }
@@ -577,7 +586,11 @@ function newSection(g) {
     if (["Enter", "Escape"].includes(event.key)) name.blur();
     event.stopPropagation();
   });
-  name.addEventListener("blur", () => { rename(g, name.value); name.value = state.names[g] ?? ""; });
+  name.addEventListener("focus", () => { name.was = name.value; });
+  name.addEventListener("blur", () => {
+    if (name.value !== name.was) rename(g, name.value);
+    name.value = state.names[g] ?? "";
+  });
   const button = (text, act) => {
     const made = make("button", {}, text);
     made.addEventListener("click", act);
@@ -585,7 +598,7 @@ function newSection(g) {
   };
   const doubtful = button("", () => { whose = g; showTab("unsure", true); });
   const apart = button("Split", () => split(g));
-  apart.hidden = !graph && !mapped.length;
+  apart.hidden = !A?.graph && !mapped.length;
   const size = make("span", { class: "quiet" }), rows = make("div");
   const section = make("section", { class: "group" }, make("div", { class: "head" },
     make("h2", {}, swatch(g), name), size, doubtful,
@@ -724,7 +737,11 @@ function drawReview() {
       : "No image is unsure. Save your answers, and sort with them.";
   $("renames").replaceChildren(...nameButtons((name) => moveTo(name)));
 }
-$("which").addEventListener("change", () => { [whose, queue] = [Number($("which").value), []]; select([], " "); draw(); });
+$("which").addEventListener("change", () => {
+  [whose, queue] = [Number($("which").value), []];
+  selected.clear();
+  draw();
+});
 $("more-unsure").addEventListener("click", () => {
   const next = most;
   most += BATCH;
@@ -1248,3 +1265,4 @@ say(restored ? "Your earlier corrections are back. “Start over” takes them a
   : ids.length ? "Say what the image above shows, or click one below to select it."
   : images.length ? "Click an image to select it." : "There are no images to show.");
 document.documentElement.dataset.ready = "";
+setTimeout(graph, 50);  // so that the first answer is quick
