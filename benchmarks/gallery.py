@@ -1,12 +1,14 @@
 """Size and speed of the page that `sorting.write_gallery` writes: `python benchmarks/gallery.py`.
 
-Writes pages of 1,000, 5,000 and 100,000 thumbnails of `cifar10` (a larger page shows some of them
-again) and opens each in Chromium five times, without a network: seconds until the first row of
-thumbnails is decoded and drawn. The memory is that which writing adds to the process, to the
-thumbnails themselves. Writes results/gallery.json.
+Writes pages of 1,000, 5,000, 20,000 and 100,000 thumbnails of `cifar10` (a larger page shows some
+of them again), with 200 questions and, up to 20,000, the links that names walk over, and opens each
+in Chromium five times, without a network: seconds until the first row of thumbnails is decoded and
+drawn; then until each tab is drawn, and until all images moved that follow an answer. The memory is
+that which writing adds to the process, to the thumbnails themselves. Writes results/gallery.json.
 """
 
 import argparse
+import io
 import json
 import multiprocessing
 import shutil
@@ -20,9 +22,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import psutil
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from tfl_helpers import datasets, sorting
+from tfl_helpers.sorting.asking import choose_questions
 
 RESULTS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "gallery.json"
 LOADS = 5
@@ -32,6 +36,19 @@ def thumbnails(photos: np.ndarray, n: int) -> list[bytes]:
     """Make so many thumbnails, of photos over and over."""
     made = [sorting.thumbnail(photo) for photo in photos[:n]]
     return [made[i % len(made)] for i in range(n)]
+
+
+def asked(group: np.ndarray, photos: np.ndarray) -> dict:
+    """Questions about images of so many groups, and their large pictures."""
+    n, rng = len(group), np.random.default_rng(1)
+    rows = rng.normal(size=(20, 16))[group] + rng.normal(0, 0.5, (n, 16))
+    found, large = choose_questions(rows, [""] * n), []
+    for i in found.order:
+        picture = Image.fromarray(photos[i % len(photos)]).resize((256, 256))
+        picture.save(written := io.BytesIO(), "WEBP", quality=75)
+        large.append(written.getvalue())
+    about = found.for_page(np.arange(n), np.arange(n), np.array([], int))
+    return {"questions": about, "large": large}
 
 
 def write(folder: Path, n: int, photos: np.ndarray) -> dict:
@@ -49,6 +66,7 @@ def write(folder: Path, n: int, photos: np.ndarray) -> dict:
             "problem": "",
         }
     )
+    how = asked(group, photos) | {"progress": False}
     places = rng.normal(size=(20, 2))[group] * 5 + rng.normal(size=(n, 2))
     process, done = psutil.Process(), threading.Event()
     before = peak = _private(process)
@@ -60,7 +78,7 @@ def write(folder: Path, n: int, photos: np.ndarray) -> dict:
 
     (watcher := threading.Thread(target=watch)).start()
     start = time.perf_counter()
-    page = sorting.write_gallery(folder / "gallery.html", table, pictures, places, progress=False)
+    page = sorting.write_gallery(folder / "gallery.html", table, pictures, places, **how)
     seconds = time.perf_counter() - start
     done.set()
     watcher.join()
@@ -89,10 +107,19 @@ def load(page: Page, address: str) -> float:
     return time.perf_counter() - start
 
 
+def drawn(page: Page, act: str) -> float:
+    """Seconds until what is done in the page is drawn."""
+    frame = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    timed = (
+        "async () => {{ const t = performance.now(); {}; await {}; return performance.now() - t; }}"
+    )
+    return page.evaluate(timed.format(act, frame)) / 1000
+
+
 def main() -> None:
     """Measure pages of each size; print and record."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--images", type=int, nargs="*", default=[1_000, 5_000, 100_000])
+    parser.add_argument("--images", type=int, nargs="*", default=[1_000, 5_000, 20_000, 100_000])
     browser = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
     if not browser:
         parser.error("needs Chromium")
@@ -107,6 +134,11 @@ def main() -> None:
             times = [load(page, address) for _ in range(LOADS)]
             row["load_seconds"] = round(statistics.median(times), 2)
             row["load_seconds_worst"] = round(max(times), 2)
+            tabs = [
+                drawn(page, f"showTab('{tab}')") for tab in ("unsure", "map", "problems", "groups")
+            ]
+            row["tab_seconds_worst"] = round(max(tabs), 2)
+            row["answer_seconds"] = round(drawn(page, "answer('a name')"), 2)
             chromium.close()
         rows.append(row)
         print(row, flush=True)

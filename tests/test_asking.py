@@ -7,7 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from test_gallery import BROWSER, CONTRAST, a_table, chromium, export, group, said, show
+from test_gallery import (
+    BROWSER,
+    CONTRAST,
+    a_table,
+    chromium,
+    export,
+    group,
+    open_tab,
+    said,
+    show,
+    show_all,
+)
 from test_sorting import sort, table_of
 
 from tfl_helpers import clustering, evaluation, sorting
@@ -171,8 +182,9 @@ def test_names_by_keys_walk_at_once_and_undo_takes_them_back(show, tmp_path):
     assert len(page.evaluate("state.names")) == 4
     assert "guessed right: 1 of 1 drawn at random" in page.locator("#right").inner_text()
     reached = page.locator("#reached")
-    mine = "5 images named (kept in this browser, not exported yet); 90 of 90 have a name"
-    assert reached.inner_text() == mine
+    assert reached.inner_text() == "5 images named; 90 of 90 have a name"
+    kept = page.locator("#kept")
+    assert kept.inner_text() == "Saved in this browser: 5 names; not yet in the results."
     for _ in range(3):
         page.keyboard.press("Control+z")
     assert now(page) == third and group(page, third).count() == 0
@@ -183,7 +195,8 @@ def test_names_by_keys_walk_at_once_and_undo_takes_them_back(show, tmp_path):
     }
     page.reload()
     page.wait_for_selector("[data-ready]", state="attached")
-    assert now(page) == third and reached.inner_text().startswith("2 images named; ")  # exported
+    assert now(page) == third and reached.inner_text().startswith("2 images named; ")
+    assert kept.inner_text().startswith("Saved in this browser and as a file: 2 names.")
     page.keyboard.press("c")
     page.keyboard.press("Control+a")
     page.keyboard.type(first[:2])
@@ -224,6 +237,30 @@ def test_what_has_no_name_and_groups_that_nobody_named_stay(show, tmp_path):
 
 @BROWSES
 @pytest.mark.browser
+def test_the_next_question_is_about_what_names_reach_least(show):
+    page = show(one_group(), write=asked_of(one_group()))
+    first = now(page)
+    page.keyboard.type(first)
+    page.keyboard.press("Enter")
+    second = now(page)
+    assert first != second
+    page.evaluate("k => moveTo(k, [images.find((i) => D.files[i].includes(k))])", second)
+    third = now(page)  # that kind has a name by now, though no question was answered
+    assert len({first, second, third}) == 3
+    page.locator("#undo").click()
+    assert now(page) == second
+    page.locator("#ask").focus()
+    asked = [page.evaluate("question")]
+    while page.evaluate("question") >= 0:
+        page.keyboard.press("Space")
+        asked.append(page.evaluate("question"))
+    assert sorted(asked) == [-1, *range(1, 40)]  # each once, and each fifth drawn at random
+    drawn = page.evaluate("asked => asked.map((q) => drawn.has(q))", [0, *asked[:-1]])
+    assert np.flatnonzero(drawn).tolist() == list(range(4, 40, 5))
+
+
+@BROWSES
+@pytest.mark.browser
 def test_moving_and_joining_and_the_end_of_the_questions(show, tmp_path):
     table = one_group()
     page = show(table, write=asked_of(table))
@@ -232,11 +269,16 @@ def test_moving_and_joining_and_the_end_of_the_questions(show, tmp_path):
         page.keyboard.press("Enter")
     assert page.locator("#asks-for").inner_text() == "No more questions"
     assert page.locator("#given").is_hidden() and page.locator("#back").is_enabled()
+    assert page.locator("#ask").bounding_box()["height"] < 250  # no empty box
+    page.get_by_role("button", name="Look at the unsure images").click()
+    assert page.get_by_role("tab", selected=True).inner_text().startswith("Unsure")
+    open_tab(page, "Groups")
     box = group(page, "ants").get_by_role("textbox")
     box.fill("Bees")
     box.press("Enter")
     assert said(page) == "“ants” joined “bees”: 30 images. Undo takes it back."
     assert "60 images" in group(page, "bees").inner_text()
+    show_all(page)
     cat = group(page, "cats").locator("[role=option]:not(.decided)").nth(0)
     cat.click()
     page.keyboard.press("c")  # what only followed is said now
@@ -244,6 +286,37 @@ def test_moving_and_joining_and_the_end_of_the_questions(show, tmp_path):
     assert read["corrected"].value_counts().to_dict() == {"": 51, "named": 40, "moved": 1}
     assert set(read["group"][read["corrected"] != ""]) == {"bees", "cats"}
     assert set(read["group"][read["corrected"] == ""]) == {"group 1", ""}
+
+
+@BROWSES
+@pytest.mark.browser
+def test_a_group_is_split_where_its_images_hang_together_least(show, tmp_path):
+    table = one_group()
+    page = show(table, write=asked_of(table))
+    group(page, "group 1").get_by_role("button", name="Split").click()
+
+    def kinds_in(name):
+        files = page.evaluate(
+            "n => images.filter((i) => nameOf(i) === n).map((i) => D.files[i])", name
+        )
+        return sorted({file[4:8] for file in files}), len(files)
+
+    first, second = kinds_in("group 1"), kinds_in("group 1 2")
+    assert {first[1], second[1]} == {60, 30} and not set(first[0]) & set(second[0])
+    assert said(page) == "“group 1” was split: 30 images are now “group 1 2”."
+    page.locator("#undo").click()
+    assert kinds_in("group 1")[1] == 90
+    names = []
+    for name in ("x", "x", "y"):  # two kinds get one name
+        names.append(now(page))
+        page.locator("#given").fill(name)
+        page.keyboard.press("Enter")
+    assert len(set(names)) == 3
+    assert kinds_in("x") == (sorted(names[:2]), 60)
+    group(page, "x").get_by_role("button", name="Split").click()
+    assert kinds_in("x")[1] == kinds_in("x 2")[1] == 30  # and they stay: one of them has the name
+    read = export(page, tmp_path, table)
+    assert set(read["group"][read["corrected"] == "named"]) == {"x", "x 2", "y"}
 
 
 @BROWSES
@@ -273,7 +346,9 @@ def test_the_first_screen_shows_photos_and_can_be_read(show, size, scheme):
     )
     assert seen == 9 and page.evaluate("document.documentElement.scrollWidth") == size[0]
     assert page.locator("#asked img").bounding_box()["height"] >= 200
-    heights = page.locator("#ask button").evaluate_all("all => all.map((b) => b.offsetHeight)")
+    heights = page.locator("#ask button").evaluate_all(
+        "all => all.filter((b) => b.checkVisibility()).map((b) => b.offsetHeight)"
+    )
     assert min(heights) >= 40
     checked = page.evaluate(CONTRAST)
     assert len(checked) > 30 and min(checked)[0] >= 4.5, min(checked)
@@ -322,7 +397,7 @@ def groups_of(out):
 
 def saved(page, path):
     with page.expect_download() as started:
-        page.get_by_role("button", name="Export CSV").click()
+        page.get_by_role("button", name="Save answers").click()
     started.value.save_as(path)
     return path
 
@@ -369,6 +444,7 @@ def test_answers_go_on_in_an_old_page_a_new_one_and_without_the_store(
     page = chromium.new_page()
     page.goto((out / "gallery.html").as_uri())
     answers(page, kinds, 15)
+    show_all(page)
     page.locator("#groups [role=option]:not(.decided)").nth(0).click()
     page.keyboard.press("c")
     sort(six_hundred, out, corrections=saved(page, tmp_path / "c.csv"))

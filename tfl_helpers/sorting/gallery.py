@@ -133,13 +133,18 @@ def _in_page(kind: str, lines: Iterable[bytes]) -> bytes:
 
 
 def _filled_template(title: str, note: str, data: dict[str, Any]) -> list[bytes]:
-    """Fill gallery.html: what stands before the pictures, and behind."""
-    template = resources.files("tfl_helpers").joinpath("sorting/gallery.html").read_text("utf-8")
+    """Fill gallery.html with its style and script: what stands before the pictures, and behind."""
+    here = resources.files("tfl_helpers").joinpath("sorting")
+    template, style, script = (
+        here.joinpath(f"gallery.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
+    )
     fill = {
         "title": html.escape(plain_text(title)),
         "note": html.escape(plain_text(note)),
-        "style_hash": _csp_hash(template, "style"),
-        "script_hash": _csp_hash(template, "script"),
+        "style": style,
+        "script": script,
+        "style_hash": _csp_hash(style),
+        "script_hash": _csp_hash(script),
         # What closes a script, or starts a comment in one, cannot be in here
         "data": re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", json.dumps(data)),
     }
@@ -219,7 +224,6 @@ def _natural(name: str) -> tuple:
     return parts, name
 
 
-def _csp_hash(template: str, tag: str) -> str:
+def _csp_hash(text: str) -> str:
     """Hash by which the page's policy knows its own style or script."""
-    text = re.search(f"<{tag}>(.*?)</{tag}>", template, re.DOTALL)[1]
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

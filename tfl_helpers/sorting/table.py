@@ -22,7 +22,9 @@ COLUMNS = (*NEEDED, "corrected", *LEVELS)
 TEXTS = ("file", "group", "duplicate_of", "problem", "corrected", *LEVELS)
 # Each says more of an image than those before.
 CORRECTED = ("", "renamed", "confirmed", "named", "moved")
-YES_NO = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
+YES = ("true", "1", "yes", "wahr", "vrai", "vero", "verdadero", "verdadeiro")
+NO = ("false", "0", "no", "", "falsch", "faux", "falso")  # as spreadsheets write them
+YES_NO = dict.fromkeys(YES, True) | dict.fromkeys(NO, False)
 # What would break a line or is no text, and a backslash that would be taken for one of these.
 ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]|\\(?=u[0-9a-f]{4})")
 FORMULA = r"[=+\-@]"  # a spreadsheet takes a cell that starts so for a formula
@@ -51,7 +53,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     ----------
     path : str or Path
         The CSV file. What a spreadsheet does to one is understood: a byte order mark, semicolons
-        or tabs for commas, a comma in decimals, TRUE for True.
+        or tabs for commas, a comma in decimals, TRUE or WAHR for True.
 
     Returns
     -------
