@@ -171,13 +171,6 @@ def test_confusion_by_hand():
     assert table.loc["owl"].tolist() == [0, 0, 0]
 
 
-def test_group_sizes_shows_empty_groups():
-    table = evaluation.group_sizes([2, 2, 0], n_groups=4)
-    assert table["images"].tolist() == [1, 0, 2, 0]
-    assert table["share"].sum() == pytest.approx(1)
-    assert evaluation.group_sizes([-1, 5])["group"].tolist() == [-1, 5]
-
-
 def test_collapse_into_one_group_is_an_alarm():
     with pytest.warns(evaluation.CollapseWarning, match="9 of 10 groups are empty"):
         message = evaluation.check_collapse(np.zeros(1000, int), 10)

@@ -227,19 +227,6 @@ def page_of(output):
     return html.unescape(re.search(r"srcdoc='([^']*)'", output[0]["text/html"])[1])
 
 
-def test_reliability_draws_parts_that_hold_images(shown, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(plots, "figure", lambda fig, alt: drawn.append(fig))
-    parts = {"low": [0, 0.5], "high": [0.5, 1.0], "images": [0, 1234], "right": [np.nan, 0.7]}
-    table = pd.DataFrame(parts)
-    plots.reliability(table, title="Says too much", alt="One bar below the diagonal.")
-    (bar,), axes = drawn[0].axes[0].patches, drawn[0].axes[0]
-    assert (bar.get_x(), bar.get_width(), bar.get_height()) == (0.5, 0.5, 0.7)
-    assert [text.get_text() for text in axes.texts] == ["1,234"]
-    assert axes.lines[0].get_xydata().tolist() == [[0, 0], [1, 1]]
-    plt.close(drawn[0])
-
-
 def test_map_needs_nothing_from_outside_and_has_text(shown, digits):
     images, groups = digits
     points = np.random.default_rng(0).normal(size=(200, 2))

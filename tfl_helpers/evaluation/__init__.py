@@ -16,7 +16,6 @@ from tfl_helpers.evaluation.metrics import (
     CollapseWarning,
     calibration_error,
     check_collapse,
-    group_sizes,
     hungarian_accuracy,
     unseal,
 )

@@ -80,22 +80,6 @@ def hungarian_accuracy(answers: Answers, groups: ArrayLike) -> float:
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(answers))
 
 
-def group_sizes(groups: ArrayLike, n_groups: int | None = None) -> pd.DataFrame:
-    """Count the images of each group: columns `group`, `images`, `share`.
-
-    Groups 0 .. n_groups - 1 show even where they are empty.
-
-    Examples
-    --------
-    >>> group_sizes([0, 2, 2, 2], n_groups=3).images.tolist()
-    [1, 0, 3]
-    """
-    groups = whole_numbers(groups, "groups")
-    shown = np.union1d(groups, np.arange(n_groups or 0)).astype(int)
-    images = pd.Series(groups).value_counts().reindex(shown, fill_value=0).to_numpy()
-    return pd.DataFrame({"group": shown, "images": images, "share": images / max(len(groups), 1)})
-
-
 def check_collapse(groups: ArrayLike, n_groups: int, *, warn: bool = True) -> str | None:
     """Say in words whether the images crowd into few groups (None: they do not), perhaps also warn.
 
@@ -118,7 +102,7 @@ def check_collapse(groups: ArrayLike, n_groups: int, *, warn: bool = True) -> st
     message = (
         f"possible collapse: {empty} of {n_groups} groups are empty, the effective number is "
         f"{effective:.1f}, the largest holds {sizes.max() / len(groups):.0%} of the images. "
-        "Look at evaluation.group_sizes before you trust any score"
+        "Look at their sizes (np.bincount) before you trust any score"
     )
     if warn:
         warnings.warn(message, CollapseWarning, stacklevel=2)

@@ -118,20 +118,6 @@ def bars(
     figure(fig, alt)
 
 
-def reliability(table: pd.DataFrame, *, alt: str, title: str) -> None:
-    """Display a table of `evaluation.Pairing.reliability`, with the number of images per bar."""
-    fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
-    used = table[table.images > 0]
-    width = used.high - used.low
-    drawn = ax.bar(used.low, used.right, width, align="edge", color=PALETTE[0], edgecolor="white")
-    ax.bar_label(drawn, [f"{n:,}" for n in used.images], padding=2, fontsize=8)
-    ax.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
-    ax.set(xlim=(0, 1), ylim=(0, 1.1), xlabel="confidence", ylabel="share of right ones")
-    ax.set(title=title)
-    ax.spines[["top", "right"]].set_visible(False)
-    figure(fig, alt)
-
-
 def feature_map_2d(
     points: np.ndarray,
     images: Images,
