@@ -8,12 +8,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
-from tfl_helpers.clustering.graph import (
-    neighbour_graph,
-    spectral_embedding,
-    walk_length,
-    walk_spectrum,
-)
+from tfl_helpers.clustering.graph import neighbour_graph, walk_places
 
 WEIGHTS = 1, 2, 1  # of the scores
 N_NEIGHBORS = 50  # the nearest fifteen of a mistake are often mistakes, too
@@ -71,8 +66,7 @@ class Doubt:
             return
         near = near or self._search.kneighbors()[::-1]
         if places is None:
-            walks = walk_spectrum(neighbour_graph(near, 15), k, random_state=random_state)
-            places = spectral_embedding(walks, n_steps=walk_length(walks, k))
+            places = walk_places(neighbour_graph(near, 15), k, random_state=random_state)
         self._means, links = _means(rows, self._groups), np.ones((k, k))
         np.add.at(links, (self._groups[:, None], self._groups[near[0]]), 1)
         self._surprise = -np.log(links / links.sum(axis=1, keepdims=True))

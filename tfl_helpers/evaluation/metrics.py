@@ -1,7 +1,5 @@
 """Open sealed answers, and score groups without a pairing: sizes, collapse, an upper view."""
 
-import warnings
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -80,8 +78,8 @@ def hungarian_accuracy(answers: Answers, groups: ArrayLike) -> float:
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(answers))
 
 
-def check_collapse(groups: ArrayLike, n_groups: int, *, warn: bool = True) -> str | None:
-    """Say in words whether the images crowd into few groups (None: they do not), perhaps also warn.
+def check_collapse(groups: ArrayLike, n_groups: int) -> str | None:
+    """Say in words whether the images crowd into few groups (None: they do not).
 
     Alarm if a group is empty, or if the effective number of groups (the exponential of the entropy
     of their sizes) is less than 40 % of the way from 1 to `n_groups`: 4.6 of 10; for two groups, a
@@ -89,7 +87,7 @@ def check_collapse(groups: ArrayLike, n_groups: int, *, warn: bool = True) -> st
 
     Examples
     --------
-    >>> check_collapse([0, 0, 0, 0], 3, warn=False)
+    >>> check_collapse([0, 0, 0, 0], 3)
     'possible collapse: 2 of 3 groups are empty, the effective number is 1.0, ...'
     """
     groups = whole_numbers(groups, "groups")
@@ -99,14 +97,11 @@ def check_collapse(groups: ArrayLike, n_groups: int, *, warn: bool = True) -> st
     empty, effective = max(n_groups - len(sizes), 0), np.exp(entropy(sizes))
     if not empty and (n_groups == 1 or (effective - 1) / (n_groups - 1) >= 0.4):
         return None
-    message = (
+    return (
         f"possible collapse: {empty} of {n_groups} groups are empty, the effective number is "
         f"{effective:.1f}, the largest holds {sizes.max() / len(groups):.0%} of the images. "
         "Look at their sizes (np.bincount) before you trust any score"
     )
-    if warn:
-        warnings.warn(message, CollapseWarning, stacklevel=2)
-    return message
 
 
 def calibration_error(table: pd.DataFrame) -> float:

@@ -64,23 +64,9 @@ def trainable_copy(
 ) -> keras.Model:
     """Copy a backbone's convolutions, all free to learn, with a new softmax layer on their means.
 
-    With and without its weights it is one architecture: the fair way to ask what they are worth.
-
-    Parameters
-    ----------
-    backbone : keras.Model
-        From `backbones.load`.
-    num_classes : int
-        Units of the softmax layer.
-    pretrained : bool
-        Whether the copy has the backbone's weights, or new ones.
-    seed : int
-        Draws the new weights; Keras' own generators start from it too.
-
-    Returns
-    -------
-    keras.Model
-        Raw images (b, h, w, c), 0..255, to probabilities (b, num_classes). Not compiled.
+    It takes raw images (b, h, w, c), 0..255, gives probabilities (b, num_classes), and is not
+    compiled. Not `pretrained`, it has new weights, drawn by `seed`, as are those of the softmax
+    layer: one architecture, which is the fair way to ask what the backbone's weights are worth.
     """
     keras.utils.set_random_seed(seed)
     network = backbones.network(backbone)
@@ -104,7 +90,6 @@ def train(
     images: Images,
     labels: np.ndarray,
     *,
-    data: str | None = None,
     steps: int = 512,
     learning_rate: float = 2e-3,
     seed: int = 0,
@@ -115,12 +100,12 @@ def train(
     ----------
     model : keras.Model
         Raw images (b, h, w, c), 0..255, to probabilities (b, k); it is changed and returned.
-    images, labels, data, learning_rate, seed
+    images, labels, learning_rate, seed
         As in `selflabel.self_label`; all images that are given are used.
     steps : int
         Batches of 64 images in all; `selflabel.self_label` uses rounds x steps.
     """
-    kind, images = data or getattr(images, "name", "photos"), as_images(images)
+    kind, images = getattr(images, "name", "photos"), as_images(images)
     labels, _ = checked(labels, len(images))
     targets = np.eye(model.output_shape[-1], dtype="float32")[labels]
     model.compile(keras.optimizers.AdamW(learning_rate), "categorical_crossentropy")
@@ -135,18 +120,8 @@ def autoencoder(
     The pooled path of `define_model` (convolution, pooling, two transposed convolutions) ends in a
     convolution that draws the image; the direct path is left out, as it would only copy.
 
-    Parameters
-    ----------
-    images, steps
-        As in `train`.
-    input_shape, seed
-        As in `define_model`.
-
-    Returns
-    -------
-    keras.Model
-        Raw images (b, h, w, c), 0..255, to images 0..1. ``backbones.from_layer(model, "up2")``
-        makes a backbone of it.
+    It takes raw images (b, h, w, c), 0..255, and gives images 0..1; the arguments are those of
+    `define_model` and `train`. ``backbones.from_layer(model, "up2")`` makes a backbone of it.
     """
     article = define_model(input_shape, 2, seed=seed)
     kernel = keras.initializers.GlorotUniform(seed + 4)

@@ -11,10 +11,7 @@ from sklearn.base import ClusterMixin
 def prototypes(z: ArrayLike, groups: ArrayLike, n: int = 8) -> dict[int, np.ndarray]:
     """Find the positions of the `n` images nearest to the centre of each group, nearest first.
 
-    Parameters
-    ----------
-    z, groups : array, shape (m, d), and array of int, shape (m,)
-        Features, scaled as they were grouped; group of each image.
+    Takes features z (m, d), scaled as they were grouped, and groups (m,).
 
     Examples
     --------

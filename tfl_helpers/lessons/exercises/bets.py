@@ -3,6 +3,7 @@
 Bets are kept in a file, so that notebook 06 can show a reader how well they know what they know.
 """
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -71,18 +72,11 @@ def settle(name: str, outcome: str) -> None:
 
 def bets() -> pd.DataFrame:
     """Read all bets: `exercise`, `answer`, `confidence` (0 to 1), `right` (True, False or None)."""
-    if not _file().exists():
-        return pd.DataFrame(columns=COLUMNS, dtype=object)
-    table = (
-        pd.read_json(_file(), dtype=False, precise_float=True)
-        .reindex(columns=COLUMNS)
-        .astype(object)
-    )
-    return table.where(table.notna(), None)
+    rows = json.loads(_file().read_text("utf-8")) if _file().exists() else []
+    return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 
 
 def _keep(table: pd.DataFrame) -> None:
-    _file().parent.mkdir(parents=True, exist_ok=True)
     with write_whole(_file()) as part:
         table.reset_index(drop=True).to_json(part, orient="records")
 
