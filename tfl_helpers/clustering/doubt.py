@@ -26,10 +26,8 @@ class Doubt:
 
     Parameters
     ----------
-    rows : np.ndarray, shape (n, d)
-        Features of length one, best their leading components.
-    groups : array of int, shape (n,)
-        Their groups.
+    rows, groups : np.ndarray, shape (n, d), and array of int, shape (n,)
+        Features of length one, best their leading components; their groups.
     near, places : tuple, np.ndarray (n, m), optional
         What `nearest` found for the rows, and where walks lead, if that is known.
     random_state : int, RandomState or None
@@ -37,10 +35,9 @@ class Doubt:
 
     Attributes
     ----------
-    known_ : np.ndarray
-        float64 (n,): share of the rows that are no more doubtful, 1 for the most doubtful.
-    scores_ : np.ndarray
-        float64 (n, 3): distances to means, surprise, distances where walks lead.
+    known_, scores_ : np.ndarray
+        float64 (n,): share of the rows that are no more doubtful, 1 for the most doubtful; float64
+        (n, 3): distances to means, surprise, distances where walks lead.
 
     Examples
     --------

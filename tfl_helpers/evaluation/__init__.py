@@ -12,7 +12,6 @@ from tfl_helpers.evaluation.comparisons import (
 )
 from tfl_helpers.evaluation.metrics import (
     CollapseWarning,
-    calibration_error,
     check_collapse,
     hungarian_accuracy,
     unseal,

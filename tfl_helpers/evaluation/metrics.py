@@ -1,7 +1,6 @@
 """Open sealed answers, and score groups without a pairing: sizes, collapse, an upper view."""
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import entropy
@@ -102,22 +101,3 @@ def check_collapse(groups: ArrayLike, n_groups: int) -> str | None:
         f"{effective:.1f}, the largest holds {sizes.max() / len(groups):.0%} of the images. "
         "Look at their sizes (np.bincount) before you trust any score"
     )
-
-
-def calibration_error(table: pd.DataFrame) -> float:
-    """Compute the expected calibration error: the mean of |confidence - right|, 0 is perfect.
-
-    The rows of `table`, from `Pairing.reliability`, weigh by their images.
-
-    References
-    ----------
-    Guo et al. (2017), On calibration of modern neural networks, equation 3.
-
-    Examples
-    --------
-    >>> bins = {"images": [1, 3], "confidence": [0.5, 1.0], "right": [0.5, 0.0]}
-    >>> calibration_error(pd.DataFrame(bins))
-    0.75
-    """
-    gaps = (table.confidence - table.right).abs()
-    return float((gaps * table.images).sum() / table.images.sum())

@@ -1,7 +1,6 @@
 """Which class each group stands for: found on training images, then applied to test images."""
 
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -44,47 +43,6 @@ class Pairing:
         """Name groups: int (m,), the class of each image; -1 in a group not seen on train."""
         groups = whole_numbers(groups, "groups").tolist()
         return np.array([self.mapping.get(group, UNKNOWN) for group in groups], int)
-
-    def reliability(self, test_answers: Answers, test_probabilities: ArrayLike) -> pd.DataFrame:
-        """Compare how sure a method was of test images with how often it was right.
-
-        A row per tenth of 0..1 that the confidence, the largest of an image's probabilities, falls
-        into: `low` and `high` end, `images`, `confidence` (mean), `right` (share).
-
-        References
-        ----------
-        Niculescu-Mizil and Caruana (2005), Predicting good probabilities with supervised learning.
-        """
-        table = self._called(test_answers, test_probabilities)
-        table["right"] = table.called == table.true
-        part = np.minimum((table.confidence * 10).astype(int), 9)
-        means = table.groupby(part)[["confidence", "right"]].mean().reindex(range(10))
-        edges, images = np.linspace(0, 1, 11), np.bincount(part, minlength=10)
-        return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "images": images}).join(means)
-
-    def mistakes(
-        self, test_answers: Answers, test_probabilities: ArrayLike, class_names: Sequence[str] = ()
-    ) -> pd.DataFrame:
-        """List the test images that were called wrong, the most confident first.
-
-        Columns: `image` (its position), `true` and `called` class, `confidence`.
-        """
-        table = self._called(test_answers, test_probabilities).query("true != called")
-        table = table.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
-        names = {column: _names(table[column], class_names) for column in ("true", "called")}
-        return table.assign(**names)
-
-    def _called(self, test_answers, test_probabilities) -> pd.DataFrame:
-        """Position, true class, predicted class and confidence of each answered image."""
-        p = np.asarray(test_probabilities, "float64")
-        if p.ndim != 2 or not len(p) or not (p >= 0).all() or np.abs(p.sum(1) - 1).max() > 1e-3:
-            raise ValueError(
-                f"test_probabilities of shape {p.shape} must be as predict_proba returns them: "
-                "(images, groups), 0 or more, without NaN, rows summing to one"
-            )
-        true, rows = answered(test_answers, np.arange(len(p)), "rows of probabilities")
-        called, sure = self.predict(p[rows].argmax(1)), p[rows].max(1)
-        return pd.DataFrame({"image": rows, "true": true, "called": called, "confidence": sure})
 
 
 def score(
@@ -133,9 +91,3 @@ def score(
         "effective_groups": float(np.exp(entropy(sizes))),
         "smallest_group": int(sizes.min()),
     }
-
-
-def _names(numbers: Sequence[int], class_names: Sequence[str]) -> list[str]:
-    """Names of classes: the number where there is none, "no class" for UNKNOWN."""
-    known = {UNKNOWN: "no class", **dict(enumerate(class_names))}
-    return [known.get(int(number), str(number)) for number in numbers]

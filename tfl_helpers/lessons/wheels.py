@@ -8,12 +8,10 @@ from pathlib import Path
 EXTRAS = "tfl-helpers[notebooks]"
 # Platform: the tags of its wheels, and what is needed there alone: pip asks the markers of the
 # machine that it runs on.
+LINUX = "manylinux_2_28", "manylinux_2_27", "manylinux2014"
 PLATFORMS = {
-    "linux": (["manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64"], []),
-    "linux-arm": (
-        ["manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64"],
-        [],
-    ),
+    "linux": ([f"{v}_x86_64" for v in LINUX], []),
+    "linux-arm": ([f"{v}_aarch64" for v in LINUX], []),
     "windows": (["win_amd64"], ["colorama", "pywinpty", "tzdata"]),
     "macos": (
         [f"macosx_{v}_{m}" for v in ("12_0", "11_0") for m in ("arm64", "universal2")],

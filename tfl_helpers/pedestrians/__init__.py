@@ -14,5 +14,5 @@ from tfl_helpers.pedestrians.detector import (
     suppress,
 )
 from tfl_helpers.pedestrians.miss_rate import log_average_miss_rate, match_boxes, miss_rate_curve
-from tfl_helpers.pedestrians.naming import name_groups, prototypes
+from tfl_helpers.pedestrians.naming import name_groups
 from tfl_helpers.pedestrians.windows import montage, parts_of_people, random_windows

@@ -8,24 +8,6 @@ from numpy.typing import ArrayLike
 from sklearn.base import ClusterMixin
 
 
-def prototypes(z: ArrayLike, groups: ArrayLike, n: int = 8) -> dict[int, np.ndarray]:
-    """Find the positions of the `n` images nearest to the centre of each group, nearest first.
-
-    Takes features z (m, d), scaled as they were grouped, and groups (m,).
-
-    Examples
-    --------
-    >>> prototypes([[0.0], [1], [5], [9]], [0, 0, 0, 1], n=2)
-    {0: array([1, 0]), 1: array([3])}
-    """
-    z, groups, found = np.asarray(z), np.asarray(groups), {}
-    for group in np.unique(groups).tolist():
-        rows = np.flatnonzero(groups == group)
-        distances = np.linalg.norm(z[rows] - z[rows].mean(0), axis=1)
-        found[group] = rows[np.argsort(distances, kind="stable")[:n]]
-    return found
-
-
 def name_groups(
     model: ClusterMixin, z: ArrayLike, z_seen: ArrayLike, names: Sequence[str]
 ) -> dict[int, str]:
