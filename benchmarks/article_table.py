@@ -102,7 +102,8 @@ def table(data: str, seeds: range, untrained: bool) -> tuple[list[dict], list[di
         return scored(ours[seed].labels_, ours[seed].predict(b))
 
     def scratch(seed: int) -> dict[str, float]:
-        model = article.from_scratch(train, ours[seed].labels_, steps=ROUNDS * STEPS, seed=seed)
+        model = article.define_model(train.images.shape[1:], k, seed=seed)
+        article.train(model, train, ours[seed].labels_, steps=ROUNDS * STEPS, seed=seed)
         return scored(*(classes(model, model, x) for x in (train, test)))
 
     def self_labelled(seed: int) -> dict[str, float]:

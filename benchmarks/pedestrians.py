@@ -41,7 +41,8 @@ def crops(data: str, k: int, seed: int, stored: dict) -> dict[str, float]:
     kernel, bias = network.get_layer("log_odds").get_weights()
     score = (z_test @ kernel + bias)[:, 0]
     seconds = time.perf_counter() - start
-    groups = pairing.score(test.answers, model.predict(scale.transform(z_test)))
+    pairs = train.answers, model.labels_, test.answers, model.predict(scale.transform(z_test))
+    groups = evaluation.score(*pairs)
     true = evaluation.unseal(test.answers) == 1
     false_alarms, found, _ = roc_curve(true, score)
     grey = test.images.mean((1, 2, 3))

@@ -5,13 +5,7 @@ import numpy as np
 import pytest
 
 from tfl_helpers import backbones, datasets, evaluation
-from tfl_helpers.lessons.article import (
-    autoencoder,
-    define_model,
-    from_scratch,
-    train,
-    trainable_copy,
-)
+from tfl_helpers.lessons.article import autoencoder, define_model, train, trainable_copy
 
 
 def outputs(model, images):
@@ -56,18 +50,11 @@ def test_the_articles_network_refuses_what_makes_no_sense(shape, classes):
         define_model(shape, classes)
 
 
-def test_from_scratch_makes_a_class_for_each_label(digits):
-    train_set, labels = digits[0].take(range(64)), np.arange(64) % 7
-    model = from_scratch(train_set, labels, steps=2, data="digits")
-    assert model.output_shape == (None, 7)
-
-
 @pytest.mark.slow
-def test_from_scratch_learns_the_groups_it_is_told(digits):
-    train, labels = digits[0].take(range(400)), evaluation.unseal(digits[0].answers)[:400]
-    model = from_scratch(train, labels, steps=300, learning_rate=1e-2)
-    assert model.name == "article" and model.output_shape == (None, 10)
-    share = (model.predict(train.images, verbose=0).argmax(1) == labels).mean()
+def test_from_scratch_the_articles_network_learns_the_groups_it_is_told(digits):
+    images, labels = digits[0].take(range(400)), evaluation.unseal(digits[0].answers)[:400]
+    model = train(define_model((8, 8, 1), 10), images, labels, steps=300, learning_rate=1e-2)
+    share = (model.predict(images.images, verbose=0).argmax(1) == labels).mean()
     assert share > 0.3, "no better than chance"
 
 
@@ -104,7 +91,7 @@ def test_without_pretraining_the_backbones_architecture_learns_the_same_labels(d
 
 def test_the_autoencoder_draws_what_it_sees(digits):
     images = digits[0].images[:400]
-    model = autoencoder(images, steps=60)
+    model = autoencoder(images, (8, 8, 1), steps=60)
     drawn = model.predict(images, verbose=0)
     assert drawn.shape == images.shape
     error, spread = np.mean((drawn - images / 255) ** 2), np.var(images / 255)
@@ -113,8 +100,3 @@ def test_the_autoencoder_draws_what_it_sees(digits):
         keras.ops.convert_to_tensor(images[:3].astype("float32"))
     )
     assert z.shape == (3, 32)
-
-
-def test_images_of_a_folder_need_a_size(tmp_path):
-    with pytest.raises(ValueError, match="give size="):
-        autoencoder(datasets.FolderImages(tmp_path, ["a.png", "b.png"]))

@@ -1,5 +1,7 @@
 import functools
 import importlib.util
+import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,20 +9,33 @@ import numpy as np
 import pytest
 
 from tfl_helpers.lessons.exercises import bet, bets, check, settle
-from tfl_helpers.lessons.exercises.bets import QUESTIONS, question
-from tfl_helpers.lessons.exercises.checks import CHECKERS, checker, expect_close
+from tfl_helpers.lessons.exercises.bets import QUESTIONS
+from tfl_helpers.lessons.exercises.checks import (
+    CHECKERS,
+    TEXTS,
+    checker,
+    is_close,
+    letter,
+    pair,
+    shape,
+)
 
-question("98-c", {"up": "it rises", "down": "it falls", "same": "it moves"}, "it goes up.")
+HINTS = {"up": "it rises", "down": "it falls", "same": "it moves"}
+QUESTIONS["98-c"] = {"shows": "it goes up.", "hints": HINTS}
+TEXTS["98-a"] = {"shows": "sums add up.", "hints": {"sum": "use +"}}
+TEXTS["98-b"] = {"shows": "counting works.", "hints": {"number": "count them"}}
 
 
-@checker("98-a", "sums add up.")
+@checker("98-a")
 def add(answer: Callable):
-    expect_close(answer(2, 3), 5, "use +")
+    got = answer(2, 3)
+    yield shape(got, ())
+    yield "sum", not is_close(got, 5)
 
 
-@checker("98-b", "counting works.")
+@checker("98-b")
 def count(answer: int, items: list):
-    expect_close(answer, len(items), "count them")
+    yield "number", not is_close(answer, len(items))
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +125,7 @@ def test_an_unknown_exercise_lists_those_there_are():
 
 def test_two_checkers_cannot_share_a_name():
     with pytest.raises(ValueError, match="98-a"):
-        checker("98-a", "again")(lambda answer: None)
+        checker("98-a")(lambda answer: None)
 
 
 def test_strict_mode_keeps_the_cause(monkeypatch):
@@ -182,8 +197,17 @@ def test_typical_mistakes_are_named_and_other_right_answers_accepted(name, capsy
     assert len(set(verdicts)) >= 3, "one hint for all mistakes"
 
 
+@pytest.mark.parametrize("name", sorted(set(LESSONS) & set(CHECKERS)))
+def test_a_checker_and_the_hints_know_the_same_mistakes(name):
+    source = inspect.getsource(CHECKERS[name])
+    source += "".join(inspect.getsource(f) for f in (pair, letter) if f"{f.__name__}(" in source)
+    hints = TEXTS[name]["hints"]
+    assert [hint for hint in hints if f'"{hint}"' not in source] == []
+    assert set(re.findall(r'yield "(\w+)"', source)) <= {*hints, *TEXTS["all"]}
+
+
 @pytest.mark.parametrize("name", sorted(set(LESSONS) & set(QUESTIONS)))
 def test_each_answer_one_may_bet_on_has_a_hint_of_its_own(name):
-    hints, _ = QUESTIONS[name]
+    hints = QUESTIONS[name]["hints"]
     assert LESSONS[name] == {"answers": set(hints)}
     assert len(hints) >= 2 and len(set(hints.values())) == len(hints)

@@ -146,17 +146,16 @@ def test_images_are_taken_as_people_give_them(tmp_path):
         extract(backbone, [IMAGES[0], IMAGES[0][:9]])
     with pytest.raises(TypeError, match=r"take backbones\.load"):
         extract("letters", IMAGES)
-    for options in ({"batch_size": 0}, {"block_size": 0}):
-        with pytest.raises(ValueError, match="must be >= 1"):
-            extract(backbone, IMAGES, **options)
+    with pytest.raises(ValueError, match="must be >= 1"):
+        extract(backbone, IMAGES, batch_size=0)
 
 
 def test_a_batch_is_as_large_as_memory_allows():
     large, few = small(size=2000, wide=64), small()
-    assert features.fitting_batch(few, 64) == 64
-    assert 1 <= features.fitting_batch(large, 64) < 4
+    assert backbones.fitting_batch(few, 64) == 64
+    assert 1 <= backbones.fitting_batch(large, 64) < 4
     with pytest.raises(ValueError, match=r"needs about [\d,]+ GB for one image"):
-        features.fitting_batch(small(size=40_000, wide=64), 1)
+        backbones.fitting_batch(small(size=40_000, wide=64), 1)
 
 
 def _anysize():

@@ -14,8 +14,8 @@ def test_printed_letters_are_images_that_differ():
 
 def test_every_file_of_a_messy_folder_has_a_thumbnail(tmp_path):
     planted = make_messy_folder(tmp_path / "messy")
-    tiles = dict(zip(planted, thumbnails(tmp_path / "messy", planted, pixels=32), strict=True))
-    assert {tile.shape for tile in tiles.values()} == {(32, 32, 3)}
+    tiles = dict(zip(planted, thumbnails(tmp_path / "messy", planted), strict=True))
+    assert {tile.shape for tile in tiles.values()} == {(64, 64, 3)}
     cross = tiles["temple/notes.txt"]
     without = [file for file, tile in tiles.items() if np.array_equal(tile, cross)]
     wrong = {"truncated", "empty", "unreadable", "huge", "not-an-image"}

@@ -134,7 +134,7 @@ def test_the_archive_is_downloaded_once_checked_and_cut(served, tmp_path):
 
 def test_scenes_of_the_archive_keep_their_people_sealed(served, monkeypatch, tmp_path):
     served(packed(files()))
-    train, test = datasets.load_scenes("pedestrians", progress=False)
+    train, test = datasets.load_scenes("pedestrians")
     assert len(train) == 6 and len(test) == 2 and train[0].image.shape == (240, 360, 3)
     with pytest.raises(SealedError):
         train[0].people[0]

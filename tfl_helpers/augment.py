@@ -14,7 +14,7 @@ KINDS = ("characters", "clothes", "photos")
 
 
 def augmenter(
-    kind: str, seed: int = 0, *, strength: float = 1.0, damage: bool = True, channels: int = 3
+    kind: str, seed: int = 0, *, damage: bool = True, channels: int = 3
 ) -> keras.Sequential:
     """Make layers that change images at random and leave what they show.
 
@@ -26,8 +26,6 @@ def augmenter(
         Clothes and photos are flipped, cropped, moved and lit differently, photos recoloured too.
     seed : int
         Draws the changes; the layers keep generators of their own.
-    strength : float
-        1: strong; 0.3: weak.
     damage : bool
         Also add noise and blot out parts: not for a frozen network, which cannot ignore that.
     channels : int
@@ -44,33 +42,31 @@ def augmenter(
     TensorShape([2, 8, 8, 1])
     """
     kind = kind if kind in KINDS else datasets.describe(kind).changes
-    layers, s = keras.layers, strength
+    layers = keras.layers
     if kind == "characters":
         edge = {"fill_mode": "constant", "fill_value": 0.0}
         steps = [
-            layers.RandomRotation(0.085 * s, **edge, seed=seed),
-            layers.RandomShear(min(0.25 * s, 1.0), min(0.085 * s, 1.0), **edge, seed=seed + 1),
-            layers.RandomZoom(0.25 * s, 0.25 * s, **edge, seed=seed + 2),
-            layers.RandomTranslation(0.135 * s, 0.135 * s, **edge, seed=seed + 3),
-            PenStrokes(min(0.5 * s, 1.0), min(0.3 * s, 1.0), seed=seed + 8),
+            layers.RandomRotation(0.085, **edge, seed=seed),
+            layers.RandomShear(0.25, 0.085, **edge, seed=seed + 1),
+            layers.RandomZoom(0.25, 0.25, **edge, seed=seed + 2),
+            layers.RandomTranslation(0.135, 0.135, **edge, seed=seed + 3),
+            PenStrokes(seed=seed + 8),
         ]
     else:
         steps = [
             layers.RandomFlip("horizontal", seed=seed),
-            layers.RandomZoom((-0.25 * s, 0.05 * s), (-0.25 * s, 0.05 * s), seed=seed + 1),
-            layers.RandomTranslation(0.1 * s, 0.1 * s, seed=seed + 2),
-            layers.RandomBrightness(min(0.2 * s, 1.0), seed=seed + 3),
-            layers.RandomContrast(min(0.3 * s, 0.99), seed=seed + 4),
+            layers.RandomZoom((-0.25, 0.05), (-0.25, 0.05), seed=seed + 1),
+            layers.RandomTranslation(0.1, 0.1, seed=seed + 2),
+            layers.RandomBrightness(0.2, seed=seed + 3),
+            layers.RandomContrast(0.3, seed=seed + 4),
         ]
-    if kind == "photos" and channels == 3:  # 0.5: colours as they are
-        colours = (max(0.5 - 0.3 * s, 0.0), min(0.5 + 0.2 * s, 1.0))
-        steps.append(layers.RandomSaturation(colours, seed=seed + 5))
+    if kind == "photos" and channels == 3:
+        steps.append(layers.RandomSaturation((0.2, 0.7), seed=seed + 5))  # 0.5: colours as they are
     if damage:
-        noise = layers.GaussianNoise(min(0.085 * s, 1.0), seed=seed + 6)  # it wants 0..1
+        noise = layers.GaussianNoise(0.085, seed=seed + 6)  # it wants 0..1
         steps += [layers.Rescaling(1 / 255), noise, layers.Rescaling(255.0)]
     if damage and hasattr(layers, "RandomErasing"):  # since Keras 3.9
-        blot = (0.02, min(0.02 + 0.15 * s, 1.0))
-        steps.append(layers.RandomErasing(0.5, blot, fill_value=0.0, seed=seed + 7))
+        steps.append(layers.RandomErasing(0.5, (0.02, 0.17), fill_value=0.0, seed=seed + 7))
     return keras.Sequential(steps, name="augment")
 
 

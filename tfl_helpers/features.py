@@ -7,19 +7,16 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from numbers import Integral
 from pathlib import Path
 
 import joblib
 import keras
 import numpy as np
 import platformdirs
-import psutil
 import tensorflow as tf
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler, normalize
-from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
 from tfl_helpers import backbones
@@ -33,7 +30,6 @@ from tfl_helpers.datasets import (
 )
 
 Images = ImageSet | FolderImages | np.ndarray
-MOST_MEMORY = 2e9  # bytes that a batch may take
 _BAR = {"unit": "image", "delay": 1, "leave": False}
 
 
@@ -49,9 +45,9 @@ def extract(
 ) -> np.ndarray:
     """Turn images into features; what was computed before comes from the cache.
 
-    The cache knows images by their pixels (files by path, size and time of change) and a backbone
-    by its layers and weights. It is written in blocks, so a stopped run goes on where it was, and
-    by part and look: a joined backbone of parts that were computed before costs nothing.
+    The cache knows images by their pixels (files by path, size and time of change), a backbone by
+    its layers and weights. A stopped run goes on where it was; of a joined backbone, what its parts
+    computed before costs nothing.
 
     Parameters
     ----------
@@ -62,9 +58,8 @@ def extract(
     batch_size, block_size : int
         Images at a time (fewer where they would fill the memory), and per entry of the cache.
     looks : float, "mirror", or a sequence of them, optional
-        Average the features of several looks at each image: in a multiple of the backbone's size,
-        such as (0.75, 1, 1.25), and "mirror" for the mirror images of all these. Steadier for
-        photos; wrong for characters, which mean something else in the mirror.
+        Average the features of several looks at each image: in multiples of the backbone's size,
+        such as (0.75, 1, 1.25), and mirrored. Steadier for photos; wrong for characters.
     cache : bool, str or Path
         True: TFL_CACHE_DIR, or the user's cache folder. A path: that folder. False: no cache.
     progress : bool
@@ -82,7 +77,6 @@ def extract(
     """
     backbones.check(backbone)
     images = as_images(images)
-    check_scalar(block_size, "block_size", Integral, min_val=1)
     if len(backbone.output_shape) != 2:
         raise ValueError(
             f"{backbone.name} gives {backbone.output_shape}, not one vector per image: load it "
@@ -91,7 +85,7 @@ def extract(
     memory = _memory(cache)
 
     def see(view: backbones.View) -> np.ndarray:
-        return _see(view, images, fitting_batch(view.backbone, batch_size), memory, block_size, bar)
+        return _see(view, images, batch_size, memory, block_size, bar)
 
     with progress_bar(progress, total=len(images), **_BAR) as bar:
         of_parts = (backbones.views(part, looks) for part in backbones.parts(backbone))
@@ -121,12 +115,12 @@ def _see(
     bar: tqdm,
 ) -> np.ndarray:
     """Features of one view, block by block; the bar shows its images per second."""
-    forward = functools.cache(lambda: compiled(view.backbone))  # nothing to compile if all is kept
+    forward, batch_size = _forward(view), backbones.fitting_batch(view.backbone, batch_size)
 
     def compute(block: FolderImages | np.ndarray) -> np.ndarray:
         done = []
         for batch in _batches(view.backbone, block, batch_size):
-            done.append(forward()(batch[:, :, ::-1] if view.mirrored else batch))
+            done.append(forward(batch))
             bar.update(len(batch))
         return np.concatenate(done)
 
@@ -171,9 +165,6 @@ def extract_views(
         float16 (n_views, n, d), for `clustering.view_head`.
     """
     backbones.check(backbone)
-    check_scalar(n_views, "n_views", Integral, min_val=1)
-    if not isinstance(change, keras.Layer):
-        raise TypeError(f"change is what augment.augmenter returns, not {change!r}")
     images, forward = as_images(images), compiled(backbone)
     size = backbones.input_size(backbone)
     changed = tf.function(lambda batch: change(batch, training=True))
@@ -191,10 +182,8 @@ def extract_views(
 
 def extractor(view: backbones.View, batch_size: int = 32) -> Callable[[np.ndarray], np.ndarray]:
     """Make a function: pixels (n, h, w, 1 or 3), 0..255, to features float32 (n, d), no cache."""
-    backbone, mirrored = view
-    forward = functools.cache(lambda: compiled(backbone))
-    batch_size = fitting_batch(backbone, batch_size)
-    grey = backbone.input_shape[-1] == 1
+    forward, batch_size = _forward(view), backbones.fitting_batch(view.backbone, batch_size)
+    grey = view.backbone.input_shape[-1] == 1
 
     def compute(pixels: np.ndarray) -> np.ndarray:
         # No tf.data here: a new pipeline for each block of files would stay in memory.
@@ -203,10 +192,16 @@ def extractor(view: backbones.View, batch_size: int = 32) -> Callable[[np.ndarra
             batch = tf.cast(pixels[start : start + batch_size], tf.float32)
             if grey != (batch.shape[-1] == 1):
                 batch = (tf.image.rgb_to_grayscale if grey else tf.image.grayscale_to_rgb)(batch)
-            done.append(forward()(batch[:, :, ::-1] if mirrored else batch))
+            done.append(forward(batch))
         return np.concatenate(done)
 
     return compute
+
+
+def _forward(view: backbones.View) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Make a function of batches; it compiles the backbone when first called, if at all."""
+    forward = functools.cache(lambda: compiled(view.backbone))
+    return lambda batch: forward()(batch[:, :, ::-1] if view.mirrored else batch)
 
 
 def compiled(backbone: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -222,27 +217,6 @@ def compiled(backbone: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
         return backbone.stateless_call(*constants, batch, training=False)[0]
 
     return forward.get_concrete_function()  # traced now, else TensorFlow may warn of it later
-
-
-def fitting_batch(backbone: keras.Model, batch_size: int) -> int:
-    """Most images, up to `batch_size`, that go through a backbone in about 2 GB of memory.
-
-    A ValueError says how much one image needs where that is more than there is.
-    """
-    check_scalar(batch_size, "batch_size", Integral, min_val=1)
-    maps = [0]
-    parts = [part for layer in backbone.layers for part in getattr(layer, "layers", [layer])]
-    for layer in parts if backbones.input_size(backbone) else ():
-        tensors = [*keras.tree.flatten(layer.input), *keras.tree.flatten(layer.output)]
-        shapes = [[side or 0 for side in tensor.shape[1:]] for tensor in tensors]
-        maps.append(sum(np.prod(shape, dtype=float) for shape in shapes))
-    needed = 3 * 4 * max(maps)  # bytes: float32, and what a convolution needs besides
-    if needed > (free := psutil.virtual_memory().available):
-        raise ValueError(
-            f"{backbone.name} needs about {needed / 1e9:.0f} GB for one image, and "
-            f"{free / 1e9:.0f} GB are free: choose a smaller size"
-        )
-    return max(min(batch_size, int(MOST_MEMORY / max(needed, 1))), 1)
 
 
 def cache_info(cache: bool | str | Path = True) -> dict[str, str | int | float]:

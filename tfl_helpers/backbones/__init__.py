@@ -7,6 +7,7 @@ Keras, `presets` those of KerasHub, `saved_model` those of TF-Hub; `joined` puts
 
 from tfl_helpers.backbones.contract import (
     check,
+    fitting_batch,
     from_layer,
     inner_layers,
     input_size,

@@ -13,7 +13,9 @@ from numbers import Integral
 import keras
 import numpy as np
 import pandas as pd
+import psutil
 import tensorflow as tf
+from sklearn.utils import check_scalar
 
 from tfl_helpers import datasets
 
@@ -22,6 +24,7 @@ POOLS = {
     "max": keras.layers.GlobalMaxPooling2D,
     "flatten": keras.layers.Flatten,
 }
+MOST_MEMORY = 2e9  # bytes that a batch may take
 
 
 def assemble(
@@ -116,17 +119,32 @@ def input_size(model: keras.Model) -> tuple[int, int] | None:
     return None if None in (height, width) else (height, width)
 
 
+def fitting_batch(backbone: keras.Model, batch_size: int) -> int:
+    """Most images, up to `batch_size`, that go through a backbone in about 2 GB of memory.
+
+    A ValueError says how much one image needs where that is more than there is.
+    """
+    check_scalar(batch_size, "batch_size", Integral, min_val=1)
+    maps = [0]
+    parts = [part for layer in backbone.layers for part in getattr(layer, "layers", [layer])]
+    for layer in parts if input_size(backbone) else ():
+        tensors = [*keras.tree.flatten(layer.input), *keras.tree.flatten(layer.output)]
+        shapes = [[side or 0 for side in tensor.shape[1:]] for tensor in tensors]
+        maps.append(sum(np.prod(shape, dtype=float) for shape in shapes))
+    needed = 3 * 4 * max(maps)  # bytes: float32, and what a convolution needs besides
+    if needed > (free := psutil.virtual_memory().available):
+        raise ValueError(
+            f"{backbone.name} needs about {needed / 1e9:.0f} GB for one image, and "
+            f"{free / 1e9:.0f} GB are free: choose a smaller size"
+        )
+    return max(min(batch_size, int(MOST_MEMORY / max(needed, 1))), 1)
+
+
 def from_layer(model: keras.Model, layer: str, *, pooling: str | None = "avg") -> keras.Model:
     """Make a frozen backbone, as `load` returns it, of any Keras model that takes raw images.
 
-    Parameters
-    ----------
-    model : keras.Model
-        Images (b, h, w, c), 0..255. It shares its weights with the backbone.
-    layer : str
-        Its layer to stop at.
-    pooling : {"avg", "max", "flatten", None}
-        As in `load`.
+    The model takes images (b, h, w, c), 0..255, and shares its weights with the backbone, which
+    stops at the `layer` of that name and is pooled as in `load`.
     """
     check(model)
     shape = model.input_shape[1:3]
@@ -137,10 +155,7 @@ def from_layer(model: keras.Model, layer: str, *, pooling: str | None = "avg") -
 def inner_layers(backbone: keras.Model) -> pd.DataFrame:
     """List the inner layers that `load` can be asked to stop at.
 
-    Returns
-    -------
-    pandas.DataFrame
-        `layer`, `type`, `output` (height x width x channels), `parameters`.
+    Columns: `layer`, `type`, `output` (height x width x channels), `parameters`.
     """
     check(backbone)
     inner = network(backbone).layers[1:]
@@ -166,14 +181,9 @@ def prepared(backbone: keras.Model) -> keras.KerasTensor:
 
 
 def unfreeze(backbone: keras.Model, from_layer: str) -> keras.Model:
-    """Make the end of a backbone trainable; batch normalisation stays frozen.
+    """Make the end of a backbone trainable, from an inner layer (see `inner_layers`) on.
 
-    Parameters
-    ----------
-    backbone : keras.Model
-        From `load`; it is changed and returned.
-    from_layer : str
-        The first inner layer (see `inner_layers`) whose weights may change.
+    Batch normalisation stays frozen. The backbone is changed and returned.
     """
     layers = network(backbone).layers
     names = [layer.name for layer in layers]

@@ -12,7 +12,7 @@ import keras
 
 from tfl_helpers import datasets
 from tfl_helpers.backbones.contract import assemble, look_up
-from tfl_helpers.backbones.weights import WeightsMissingError
+from tfl_helpers.backbones.weights import WeightsMissingError, how_to_get
 
 SIDE = 224  # that networks see by default which take any
 
@@ -120,7 +120,8 @@ def _open(name: str, **options: Any) -> tuple[keras.Model, Any, Any]:
     except Exception as error:  # downloads and folders fail in many ways
         why = str(error).strip().split("\n")[0]
         if source == name and not Path(name).exists():
-            raise WeightsMissingError(f"{_how(name)} (download: {why})") from error
+            how = how_to_get(f"the preset {name}", "presets", name)
+            raise WeightsMissingError(f"{how} (download: {why})") from error
         raise ValueError(f"{source} is no preset that can be loaded: {why}") from error
     look_up(type(model).__name__, list(KINDS), "kind of preset")
     return model, 1.0 if scaling.scale is None else scaling.scale, scaling.offset or 0.0
@@ -146,16 +147,9 @@ def _source(name: str) -> str:
         if (place / "config.json").is_file():
             return str(place)
     if datasets.offline():
-        raise WeightsMissingError(_how(name) + "; or unset TFL_OFFLINE to download it")
+        how = how_to_get(f"the preset {name}", "presets", name)
+        raise WeightsMissingError(f"{how}; or unset TFL_OFFLINE to download it")
     return name
-
-
-def _how(name: str) -> str:
-    return (
-        f"the preset {name} is not in presets/ of the Keras cache (KERAS_HOME). Where there is a "
-        f"network run `python -m tfl_helpers prefetch --out DIR --backbone {name}`, bring DIR here "
-        "and set KERAS_HOME=DIR/keras"
-    )
 
 
 def _slug(name: str) -> str:

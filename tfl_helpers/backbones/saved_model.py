@@ -24,10 +24,8 @@ def from_hub(
     ----------
     handle : str or Path
         Address on TF-Hub, or a folder.
-    size : int, (int, int) or None
-        Height and width that the network expects; None: any.
-    channels : int
-        1 or 3.
+    size, channels : int, (int, int) or None, and int
+        Height and width that the network expects (None: any); 1 or 3.
     scale : float
         What raw values, 0..255, are multiplied with.
 

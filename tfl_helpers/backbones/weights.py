@@ -17,6 +17,15 @@ class WeightsMissingError(FileNotFoundError):
     """Pretrained weights are nowhere to be found; the message says how to get them."""
 
 
+def how_to_get(what: str, place: str, name: str) -> str:
+    """Say how to get what is not in a place of the Keras cache."""
+    return (
+        f"{what} is not in {place}/ of the Keras cache (KERAS_HOME). Where there is a network run "
+        f"`python -m tfl_helpers prefetch --out DIR --backbone {name}`, bring DIR here and set "
+        "KERAS_HOME=DIR/keras"
+    )
+
+
 def find_weights(name: str, size: tuple[int, int]) -> Path:
     """Find the ImageNet weights for a size in the Keras cache, or download them into it."""
     # Keras's own search overlooks a cache that it may not write to, and can leave half a file.
@@ -25,11 +34,7 @@ def find_weights(name: str, size: tuple[int, int]) -> Path:
     path = datasets.keras_home() / "models" / about["file"]
     if path.exists():
         return path
-    how = (
-        f"{path.name} is not in models/ of the Keras cache (KERAS_HOME). Where there is a network "
-        "run `python -m tfl_helpers prefetch --out DIR --backbone NAME`, bring DIR here and set "
-        "KERAS_HOME=DIR/keras; or, in Python, weights=None for random ones"
-    )
+    how = how_to_get(path.name, "models", "NAME") + "; or, in Python, weights=None for random ones"
     if datasets.offline():
         raise WeightsMissingError(how + "; or unset TFL_OFFLINE to download them")
     try:

@@ -24,6 +24,7 @@ from tfl_helpers.clustering.graph import (
     spectral_embedding,
     spectrum,
     walk_length,
+    walk_places,
     walk_spectrum,
 )
 from tfl_helpers.clustering.naming import learn_names, questions, spread_names

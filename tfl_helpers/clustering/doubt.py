@@ -8,12 +8,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
-from tfl_helpers.clustering.graph import (
-    neighbour_graph,
-    spectral_embedding,
-    walk_length,
-    walk_spectrum,
-)
+from tfl_helpers.clustering.graph import neighbour_graph, walk_places
 
 WEIGHTS = 1, 2, 1  # of the scores
 N_NEIGHBORS = 50  # the nearest fifteen of a mistake are often mistakes, too
@@ -31,10 +26,8 @@ class Doubt:
 
     Parameters
     ----------
-    rows : np.ndarray, shape (n, d)
-        Features of length one, best their leading components.
-    groups : array of int, shape (n,)
-        Their groups.
+    rows, groups : np.ndarray, shape (n, d), and array of int, shape (n,)
+        Features of length one, best their leading components; their groups.
     near, places : tuple, np.ndarray (n, m), optional
         What `nearest` found for the rows, and where walks lead, if that is known.
     random_state : int, RandomState or None
@@ -42,10 +35,9 @@ class Doubt:
 
     Attributes
     ----------
-    known_ : np.ndarray
-        float64 (n,): share of the rows that are no more doubtful, 1 for the most doubtful.
-    scores_ : np.ndarray
-        float64 (n, 3): distances to means, surprise, distances where walks lead.
+    known_, scores_ : np.ndarray
+        float64 (n,): share of the rows that are no more doubtful, 1 for the most doubtful; float64
+        (n, 3): distances to means, surprise, distances where walks lead.
 
     Examples
     --------
@@ -71,8 +63,7 @@ class Doubt:
             return
         near = near or self._search.kneighbors()[::-1]
         if places is None:
-            walks = walk_spectrum(neighbour_graph(near, 15), k, random_state=random_state)
-            places = spectral_embedding(walks, n_steps=walk_length(walks, k))
+            places = walk_places(neighbour_graph(near, 15), k, random_state=random_state)
         self._means, links = _means(rows, self._groups), np.ones((k, k))
         np.add.at(links, (self._groups[:, None], self._groups[near[0]]), 1)
         self._surprise = -np.log(links / links.sum(axis=1, keepdims=True))

@@ -143,21 +143,8 @@ def walk_length(
 
     A walk of t steps multiplies each eigenvector by its eigenvalue to the power t. The effective
     number of directions, (sum of w)^2 / sum of w^2 with w the squares of these factors (the inverse
-    of Simpson's index), falls with t.
-
-    Parameters
-    ----------
-    graph : scipy.sparse.csr_matrix or Spectrum
-        From `neighbour_graph`, or its `walk_spectrum`.
-    n_clusters : int
-        Number of groups that are looked for.
-    random_state : int, RandomState or None
-        Starts the eigenvalue solver.
-
-    Returns
-    -------
-    float
-        Steps, 0 to 1000.
+    of Simpson's index), falls with t. From 0 to 1000 steps are tried, of a `neighbour_graph` or its
+    `walk_spectrum`; `random_state` starts the eigenvalue solver.
 
     Examples
     --------
@@ -174,6 +161,12 @@ def walk_length(
     if surplus(0) <= 0:
         return 0.0
     return float(brentq(surplus, 0, MOST_STEPS)) if surplus(MOST_STEPS) < 0 else MOST_STEPS
+
+
+def walk_places(graph: sp.csr_matrix, n_clusters: int, *, random_state: Any = None) -> np.ndarray:
+    """Place the rows of a graph by where walks of the `walk_length` lead: (n, n_components)."""
+    walks = walk_spectrum(graph, n_clusters, random_state=random_state)
+    return spectral_embedding(walks, n_steps=walk_length(walks, n_clusters))
 
 
 def spectral_embedding(

@@ -36,35 +36,29 @@ PASSED_OVER = re.compile("|".join([r"\..*", *map(fnmatch.translate, _SYSTEMS)]),
 DEEP = {".png", ".tif", ".tiff"}  # suffixes of files that may have more than 8 bits per value
 
 
-def list_files(root: str | Path, all_files: bool = False) -> list[str]:
-    """List every file in a folder, whatever its name, and inner folders that cannot be opened.
-
-    What is hidden is passed over, as is what systems put among photos (`passed_over.toml`), unless
-    `all_files` are wanted. Links to folders are not followed.
-
-    Returns
-    -------
-    list of str
-        Paths relative to `root`, with forward slashes, sorted.
-    """
-    return walk(root, all_files)[0]
+def list_files(root: str | Path) -> list[str]:
+    """List every file in a folder, but for those that `walk` passes over."""
+    return walk(root)[0]
 
 
 def walk(root: str | Path, all_files: bool = False) -> tuple[list[str], list[str]]:
-    """List the files of a folder, see `list_files`, and the files and folders passed over."""
+    """List the files of a folder, and the files and folders passed over.
+
+    The first are all files, whatever their names, and inner folders that cannot be opened. What is
+    hidden is passed over, as is what systems put among photos (`passed_over.toml`), unless
+    `all_files` are wanted. Links to folders are not followed.
+
+    Both are sorted lists of paths relative to `root`, with forward slashes.
+    """
     root = Path(root).expanduser()
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is not a folder: check the path")
-    found: list[str] = []
-    passed: list[str] = []
+    found, passed = [], []
     for folder, inner, files in os.walk(root, onerror=lambda e: found.append(e.filename)):
-        for names, into in ((inner, None), (files, found)):
-            ours = names if all_files else [name for name in names if not PASSED_OVER(name)]
-            passed.extend(os.path.join(folder, name) for name in set(names) - set(ours))
-            if into is None:
-                names[:] = ours  # os.walk goes into these
-            else:
-                into.extend(os.path.join(folder, name) for name in ours)
+        ours = {name for name in (*inner, *files) if all_files or not PASSED_OVER(name)}
+        found.extend(os.path.join(folder, name) for name in files if name in ours)
+        passed.extend(os.path.join(folder, name) for name in {*inner, *files} - ours)
+        inner[:] = [name for name in inner if name in ours]  # os.walk goes into these
     return tuple(
         sorted(Path(path).relative_to(root).as_posix() for path in paths)
         for paths in (found, passed)
@@ -177,7 +171,7 @@ class ImageSet:
         )
 
 
-def as_images(images: Any, what: str = "images", *, least: int = 1) -> FolderImages | np.ndarray:
+def as_images(images: Any, *, least: int = 1) -> FolderImages | np.ndarray:
     """Take images as people give them: a set, a folder's path, an array, or a list of arrays.
 
     A ValueError says what is wrong with them: fewer than `least`, another shape, values that are
@@ -189,19 +183,19 @@ def as_images(images: Any, what: str = "images", *, least: int = 1) -> FolderIma
         images = FolderImages(images)
     elif not isinstance(images, FolderImages | list | tuple) and not hasattr(images, "__array__"):
         raise TypeError(
-            f"{what}: give a set of images, a folder, an array or a list of arrays, not "
+            "images: give a set of images, a folder, an array or a list of arrays, not "
             f"{type(images).__name__}"
         )
     if len(images) < least:
-        raise ValueError(f"{what}: there are no images")
+        raise ValueError("there are no images")
     if isinstance(images, FolderImages):
         return images
     if isinstance(images, list | tuple):
         if len(shapes := {str(np.shape(image)) for image in images}) > 1:
             some = ", ".join(sorted(shapes)[:3])
-            raise ValueError(f"{what}: of several shapes, such as {some}; resize them to one")
+            raise ValueError(f"images of several shapes, such as {some}: resize them to one")
         images = np.stack(images)
-    check_images(images, what, dtype=None)
+    check_images(images, dtype=None)
     return images
 
 

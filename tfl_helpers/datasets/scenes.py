@@ -37,9 +37,7 @@ class Scene:
     people: np.ndarray | SealedAnswers = field(default_factory=lambda: np.zeros((0, 6), int))
 
 
-def load_scenes(
-    name: str, *, limit: int | None = None, progress: bool = True
-) -> tuple[list[Scene], list[Scene]]:
+def load_scenes(name: str, *, limit: int | None = None) -> tuple[list[Scene], list[Scene]]:
     """Load the street scenes, train and test, that `load` cuts its crops from; people are sealed.
 
     Parameters
@@ -48,8 +46,6 @@ def load_scenes(
         "drawn_streets", or "pedestrians" for the photos of Penn-Fudan, which no bundle holds.
     limit : int, optional
         At most this many training scenes, and as many test scenes.
-    progress : bool
-        Show a progress bar while they are downloaded.
 
     Examples
     --------
@@ -62,10 +58,9 @@ def load_scenes(
             f"{place.name} in TFL_DATA_DIR holds crops only, no whole photos. Those of Penn-Fudan "
             "are downloaded where no bundle has pedestrians"
         )
-    splits = open_scenes(name, limit=limit, progress=progress)
-    train, test = (
-        [replace(scene, people=SealedAnswers(scene.people)) for scene in part] for part in splits
-    )
+    train, test = open_scenes(name, limit=limit)
+    for scenes in (train, test):
+        scenes[:] = [replace(scene, people=SealedAnswers(scene.people)) for scene in scenes]
     return train, test
 
 

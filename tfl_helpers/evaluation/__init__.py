@@ -7,16 +7,12 @@ pairing; `pairing` holds which class each group stands for; `comparisons` makes 
 from tfl_helpers.evaluation.comparisons import (
     comparison,
     label_efficiency,
-    labels_to_reach,
     regret,
     repeat,
-    supervised_ceiling,
 )
 from tfl_helpers.evaluation.metrics import (
     CollapseWarning,
-    calibration_error,
     check_collapse,
-    group_sizes,
     hungarian_accuracy,
     unseal,
 )

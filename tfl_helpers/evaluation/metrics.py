@@ -1,9 +1,6 @@
 """Open sealed answers, and score groups without a pairing: sizes, collapse, an upper view."""
 
-import warnings
-
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import entropy
@@ -80,24 +77,8 @@ def hungarian_accuracy(answers: Answers, groups: ArrayLike) -> float:
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(answers))
 
 
-def group_sizes(groups: ArrayLike, n_groups: int | None = None) -> pd.DataFrame:
-    """Count the images of each group: columns `group`, `images`, `share`.
-
-    Groups 0 .. n_groups - 1 show even where they are empty.
-
-    Examples
-    --------
-    >>> group_sizes([0, 2, 2, 2], n_groups=3).images.tolist()
-    [1, 0, 3]
-    """
-    groups = whole_numbers(groups, "groups")
-    shown = np.union1d(groups, np.arange(n_groups or 0)).astype(int)
-    images = pd.Series(groups).value_counts().reindex(shown, fill_value=0).to_numpy()
-    return pd.DataFrame({"group": shown, "images": images, "share": images / max(len(groups), 1)})
-
-
-def check_collapse(groups: ArrayLike, n_groups: int, *, warn: bool = True) -> str | None:
-    """Say in words whether the images crowd into few groups (None: they do not), perhaps also warn.
+def check_collapse(groups: ArrayLike, n_groups: int) -> str | None:
+    """Say in words whether the images crowd into few groups (None: they do not).
 
     Alarm if a group is empty, or if the effective number of groups (the exponential of the entropy
     of their sizes) is less than 40 % of the way from 1 to `n_groups`: 4.6 of 10; for two groups, a
@@ -105,7 +86,7 @@ def check_collapse(groups: ArrayLike, n_groups: int, *, warn: bool = True) -> st
 
     Examples
     --------
-    >>> check_collapse([0, 0, 0, 0], 3, warn=False)
+    >>> check_collapse([0, 0, 0, 0], 3)
     'possible collapse: 2 of 3 groups are empty, the effective number is 1.0, ...'
     """
     groups = whole_numbers(groups, "groups")
@@ -115,30 +96,8 @@ def check_collapse(groups: ArrayLike, n_groups: int, *, warn: bool = True) -> st
     empty, effective = max(n_groups - len(sizes), 0), np.exp(entropy(sizes))
     if not empty and (n_groups == 1 or (effective - 1) / (n_groups - 1) >= 0.4):
         return None
-    message = (
+    return (
         f"possible collapse: {empty} of {n_groups} groups are empty, the effective number is "
         f"{effective:.1f}, the largest holds {sizes.max() / len(groups):.0%} of the images. "
-        "Look at evaluation.group_sizes before you trust any score"
+        "Look at their sizes (np.bincount) before you trust any score"
     )
-    if warn:
-        warnings.warn(message, CollapseWarning, stacklevel=2)
-    return message
-
-
-def calibration_error(table: pd.DataFrame) -> float:
-    """Compute the expected calibration error: the mean of |confidence - right|, 0 is perfect.
-
-    The rows of `table`, from `Pairing.reliability`, weigh by their images.
-
-    References
-    ----------
-    Guo et al. (2017), On calibration of modern neural networks, equation 3.
-
-    Examples
-    --------
-    >>> bins = {"images": [1, 3], "confidence": [0.5, 1.0], "right": [0.5, 0.0]}
-    >>> calibration_error(pd.DataFrame(bins))
-    0.75
-    """
-    gaps = (table.confidence - table.right).abs()
-    return float((gaps * table.images).sum() / table.images.sum())

@@ -1,7 +1,6 @@
 """Which class each group stands for: found on training images, then applied to test images."""
 
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -34,10 +33,9 @@ class Pairing:
     """
 
     def __init__(self, train_answers: Answers, train_groups: ArrayLike) -> None:
-        self._groups = whole_numbers(train_groups, "train_groups")
-        answers, groups = answered(train_answers, self._groups, "groups")
+        groups = whole_numbers(train_groups, "train_groups")
+        answers, groups = answered(train_answers, groups, "groups")
         counts = pd.crosstab(groups, answers)
-        self._n_classes = counts.shape[1]
         classes = counts.columns[match(counts)].tolist()
         self.mapping: dict[int, int] = dict(zip(counts.index.tolist(), classes, strict=True))
 
@@ -45,90 +43,6 @@ class Pairing:
         """Name groups: int (m,), the class of each image; -1 in a group not seen on train."""
         groups = whole_numbers(groups, "groups").tolist()
         return np.array([self.mapping.get(group, UNKNOWN) for group in groups], int)
-
-    def score(
-        self, test_answers: Answers, test_groups: ArrayLike, n_groups: int | None = None
-    ) -> dict[str, float]:
-        """Score groups of test images: see the function `score`."""
-        return self._score(test_answers, test_groups, n_groups)
-
-    def confusion(
-        self, test_answers: Answers, test_groups: ArrayLike, class_names: Sequence[str] = ()
-    ) -> pd.DataFrame:
-        """Count test images by true class (rows) and the class their group stands for (columns).
-
-        Images in a group that no training image is in are called "no class".
-        """
-        true, groups = answered(test_answers, whole_numbers(test_groups, "test_groups"), "groups")
-        called = self.predict(groups)
-        rows = sorted({*true, *called, *range(len(class_names))} - {UNKNOWN})
-        columns = [*rows, UNKNOWN] if UNKNOWN in called else rows
-        table = pd.crosstab(true, called).reindex(index=rows, columns=columns, fill_value=0)
-        table.index = pd.Index(_names(rows, class_names), name="class")
-        table.columns = pd.Index(_names(columns, class_names), name="group stands for")
-        return table
-
-    def reliability(
-        self, test_answers: Answers, test_probabilities: ArrayLike, n_bins: int = 10
-    ) -> pd.DataFrame:
-        """Compare how sure a method was of test images with how often it was right.
-
-        A row per part of 0..1 that the confidence, the largest of an image's probabilities, falls
-        into: `low` and `high` end, `images`, `confidence` (mean), `right` (share).
-
-        References
-        ----------
-        Niculescu-Mizil and Caruana (2005), Predicting good probabilities with supervised learning.
-        """
-        if n_bins < 1:
-            raise ValueError(f"n_bins={n_bins} must be 1 or more")
-        table = self._called(test_answers, test_probabilities)
-        table["right"] = table.called == table.true
-        part = np.minimum((table.confidence * n_bins).astype(int), n_bins - 1)
-        means = table.groupby(part)[["confidence", "right"]].mean().reindex(range(n_bins))
-        edges, images = np.linspace(0, 1, n_bins + 1), np.bincount(part, minlength=n_bins)
-        return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "images": images}).join(means)
-
-    def mistakes(
-        self, test_answers: Answers, test_probabilities: ArrayLike, class_names: Sequence[str] = ()
-    ) -> pd.DataFrame:
-        """List the test images that were called wrong, the most confident first.
-
-        Columns: `image` (its position), `true` and `called` class, `confidence`.
-        """
-        table = self._called(test_answers, test_probabilities).query("true != called")
-        table = table.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)
-        names = {column: _names(table[column], class_names) for column in ("true", "called")}
-        return table.assign(**names)
-
-    def _score(self, test_answers, test_groups, n_groups) -> dict[str, float]:
-        """Score; a warning points two calls up, as both public ways lead here."""
-        true, groups = answered(test_answers, whole_numbers(test_groups, "test_groups"), "groups")
-        sizes = np.unique(self._groups, return_counts=True)[1]
-        asked = n_groups or max(len(sizes), self._n_classes)
-        if alarm := metrics.check_collapse(self._groups, asked, warn=False):
-            warnings.warn(alarm, metrics.CollapseWarning, stacklevel=3)
-        return {
-            "accuracy": float(np.mean(self.predict(groups) == true)),
-            "hungarian_test": metrics.hungarian_accuracy(true, groups),
-            "nmi": float(normalized_mutual_info_score(true, groups)),
-            "ari": float(adjusted_rand_score(true, groups)),
-            "n_groups": len(sizes),
-            "effective_groups": float(np.exp(entropy(sizes))),
-            "smallest_group": int(sizes.min()),
-        }
-
-    def _called(self, test_answers, test_probabilities) -> pd.DataFrame:
-        """Position, true class, predicted class and confidence of each answered image."""
-        p = np.asarray(test_probabilities, "float64")
-        if p.ndim != 2 or not len(p) or not (p >= 0).all() or np.abs(p.sum(1) - 1).max() > 1e-3:
-            raise ValueError(
-                f"test_probabilities of shape {p.shape} must be as predict_proba returns them: "
-                "(images, groups), 0 or more, without NaN, rows summing to one"
-            )
-        true, rows = answered(test_answers, np.arange(len(p)), "rows of probabilities")
-        called, sure = self.predict(p[rows].argmax(1)), p[rows].max(1)
-        return pd.DataFrame({"image": rows, "true": true, "called": called, "confidence": sure})
 
 
 def score(
@@ -161,10 +75,19 @@ def score(
     >>> score([0, 0, 1, 1], [1, 1, 0, 0], [0, 1, 1], [1, 1, 0])["accuracy"]
     0.666...
     """
-    return Pairing(train_answers, train_groups)._score(test_answers, test_groups, n_groups)
-
-
-def _names(numbers: Sequence[int], class_names: Sequence[str]) -> list[str]:
-    """Names of classes: the number where there is none, "no class" for UNKNOWN."""
-    known = {UNKNOWN: "no class", **dict(enumerate(class_names))}
-    return [known.get(int(number), str(number)) for number in numbers]
+    pairing = Pairing(train_answers, train_groups)
+    true, groups = answered(test_answers, whole_numbers(test_groups, "test_groups"), "groups")
+    sizes = np.unique(train_groups, return_counts=True)[1]
+    n_classes = len(np.unique(answered(train_answers, train_groups, "groups")[0]))
+    asked = n_groups or max(len(sizes), n_classes)
+    if alarm := metrics.check_collapse(train_groups, asked):
+        warnings.warn(alarm, metrics.CollapseWarning, stacklevel=2)
+    return {
+        "accuracy": float(np.mean(pairing.predict(groups) == true)),
+        "hungarian_test": metrics.hungarian_accuracy(true, groups),
+        "nmi": float(normalized_mutual_info_score(true, groups)),
+        "ari": float(adjusted_rand_score(true, groups)),
+        "n_groups": len(sizes),
+        "effective_groups": float(np.exp(entropy(sizes))),
+        "smallest_group": int(sizes.min()),
+    }

@@ -7,7 +7,7 @@ import numpy as np
 
 from tfl_helpers import backbones
 from tfl_helpers.augment import training_batches
-from tfl_helpers.datasets import FolderImages, ImageSet
+from tfl_helpers.datasets import FolderImages, ImageSet, as_images
 from tfl_helpers.selflabel.labels import checked
 
 Images = ImageSet | FolderImages | np.ndarray
@@ -64,23 +64,9 @@ def trainable_copy(
 ) -> keras.Model:
     """Copy a backbone's convolutions, all free to learn, with a new softmax layer on their means.
 
-    With and without its weights it is one architecture: the fair way to ask what they are worth.
-
-    Parameters
-    ----------
-    backbone : keras.Model
-        From `backbones.load`.
-    num_classes : int
-        Units of the softmax layer.
-    pretrained : bool
-        Whether the copy has the backbone's weights, or new ones.
-    seed : int
-        Draws the new weights; Keras' own generators start from it too.
-
-    Returns
-    -------
-    keras.Model
-        Raw images (b, h, w, c), 0..255, to probabilities (b, num_classes). Not compiled.
+    It takes raw images (b, h, w, c), 0..255, gives probabilities (b, num_classes), and is not
+    compiled. Not `pretrained`, it has new weights, drawn by `seed`, as are those of the softmax
+    layer: one architecture, which is the fair way to ask what the backbone's weights are worth.
     """
     keras.utils.set_random_seed(seed)
     network = backbones.network(backbone)
@@ -104,7 +90,6 @@ def train(
     images: Images,
     labels: np.ndarray,
     *,
-    data: str | None = None,
     steps: int = 512,
     learning_rate: float = 2e-3,
     seed: int = 0,
@@ -115,80 +100,37 @@ def train(
     ----------
     model : keras.Model
         Raw images (b, h, w, c), 0..255, to probabilities (b, k); it is changed and returned.
-    images, labels, data, learning_rate, seed
+    images, labels, learning_rate, seed
         As in `selflabel.self_label`; all images that are given are used.
     steps : int
         Batches of 64 images in all; `selflabel.self_label` uses rounds x steps.
     """
-    kind = data or getattr(images, "name", "photos")
-    images = images.images if isinstance(images, ImageSet) else images
+    kind, images = getattr(images, "name", "photos"), as_images(images)
     labels, _ = checked(labels, len(images))
     targets = np.eye(model.output_shape[-1], dtype="float32")[labels]
     model.compile(keras.optimizers.AdamW(learning_rate), "categorical_crossentropy")
     return _fit(model, images, targets, change=kind, seed=(seed,), steps=steps)
 
 
-def from_scratch(
-    images: Images,
-    labels: np.ndarray,
-    *,
-    size: tuple[int, int] | None = None,
-    seed: int = 0,
-    **options,
-) -> keras.Model:
-    """Train the article's network from nothing on self-made labels, with cross-entropy.
-
-    Parameters
-    ----------
-    images, labels, seed, options
-        As in `train`.
-    size : (int, int), optional
-        Height and width; needed for a folder, else the images' own.
-
-    Returns
-    -------
-    keras.Model
-        `define_model`, trained.
-    """
-    labels, _ = checked(labels, len(images))
-    pixels = images.images if isinstance(images, ImageSet) else images
-    model = define_model(_shape(pixels, size), int(labels.max()) + 1, seed=seed)
-    return train(model, images, labels, seed=seed, **options)
-
-
 def autoencoder(
-    images: Images, *, size: tuple[int, int] | None = None, steps: int = 512, seed: int = 0
+    images: Images, input_shape: Sequence[int], *, steps: int = 512, seed: int = 0
 ) -> keras.Model:
     """Train the article's network to draw its input again, with mean squared error.
 
     The pooled path of `define_model` (convolution, pooling, two transposed convolutions) ends in a
     convolution that draws the image; the direct path is left out, as it would only copy.
 
-    Parameters
-    ----------
-    images, size, steps, seed
-        As in `from_scratch`.
-
-    Returns
-    -------
-    keras.Model
-        Raw images (b, h, w, c), 0..255, to images 0..1. ``backbones.from_layer(model, "up2")``
-        makes a backbone of it.
+    It takes raw images (b, h, w, c), 0..255, and gives images 0..1; the arguments are those of
+    `define_model` and `train`. ``backbones.from_layer(model, "up2")`` makes a backbone of it.
     """
-    images = images.images if isinstance(images, ImageSet) else images
-    article = define_model(_shape(images, size), 2, seed=seed)
-    draw = keras.layers.Conv2D(
-        article.input_shape[-1],
-        3,
-        padding="same",
-        activation="sigmoid",
-        kernel_initializer=keras.initializers.GlorotUniform(seed + 4),
-        name="reconstruction",
-    )
+    article = define_model(input_shape, 2, seed=seed)
+    kernel = keras.initializers.GlorotUniform(seed + 4)
+    options = {"padding": "same", "activation": "sigmoid", "kernel_initializer": kernel}
+    draw = keras.layers.Conv2D(input_shape[2], 3, name="reconstruction", **options)
     pooled_path = article.get_layer("add").input[1]
     model = keras.Model(article.inputs, draw(pooled_path), name="autoencoder")
     model.compile(keras.optimizers.AdamW(2e-3), "mse")
-    return _fit(model, images, None, change="", seed=(seed,), steps=steps)
+    return _fit(model, as_images(images), None, change="", seed=(seed,), steps=steps)
 
 
 def _fit(
@@ -199,12 +141,3 @@ def _fit(
     stream = training_batches(model, images, targets, rows, batch_size=64, **options)
     model.fit(stream, epochs=1, shuffle=False, verbose=0)
     return model
-
-
-def _shape(images: FolderImages | np.ndarray, size: tuple[int, int] | None) -> tuple[int, int, int]:
-    """Height, width and channels of images."""
-    if not isinstance(images, FolderImages):
-        return (*(size or images.shape[1:3]), images.shape[3])
-    if size is None:
-        raise ValueError("images of a folder have many sizes: give size=(height, width)")
-    return (*size, 3)

@@ -9,17 +9,9 @@ from IPython.display import Markdown, display
 def claim(holds: Any, sentence: str) -> None:
     """Show a sentence with a tick, or say that it is not so in this run.
 
-    Parameters
-    ----------
-    holds : bool
-        Whether what was measured agrees with the sentence, within the margin that it states.
-    sentence : str
-        In Markdown; what is measured stands in it as a number.
-
-    Raises
-    ------
-    AssertionError
-        It does not hold, and TFL_STRICT_CLAIMS=1 is set: so the committed notebooks are tested.
+    The sentence is Markdown, with what was measured as a number; it `holds` if that agrees with it
+    within the margin that it states. With TFL_STRICT_CLAIMS=1 one that does not hold raises an
+    AssertionError: so the committed notebooks are tested.
     """
     if not holds and os.environ.get("TFL_STRICT_CLAIMS") == "1":
         raise AssertionError(f"not so in this run: {sentence}")

@@ -25,7 +25,9 @@ def machine() -> pd.DataFrame:
 
     from tfl_helpers import features
 
-    memory = psutil.virtual_memory().available / 1e9
+    free = psutil.virtual_memory().available / 1e9
+    memory = f"{free:.1f} GB free; a notebook needs up to {ENOUGH} GB"
+    memory += "" if free >= ENOUGH else ": close other programs and notebooks"
     gpus = tf.config.list_physical_devices("GPU")
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("tensorflow", "keras")]
     weights = len(list((datasets.keras_home() / "models").glob("*no*top*.h5")))
@@ -33,7 +35,7 @@ def machine() -> pd.DataFrame:
     rows = [
         ("Python", READY, ", ".join([platform.python_version(), *versions])),
         ("cores", READY, f"{os.cpu_count()}"),
-        ("memory", *_memory(memory)),
+        ("memory", READY if free >= ENOUGH else MISSING, memory),
         ("GPU", _have(gpus), f"{len(gpus)} found" if gpus else "none found; none is needed"),
         ("network", *_network()),
         ("feature cache", READY, f"{features.cache_info()['megabytes']} MB kept"),
@@ -47,13 +49,6 @@ def machine() -> pd.DataFrame:
 def _have(found: object) -> str:
     """State of what the default series does without."""
     return READY if found else ON_REQUEST
-
-
-def _memory(free: float) -> tuple[str, str]:
-    need = f"a notebook needs up to {ENOUGH} GB"
-    if free < ENOUGH:
-        return MISSING, f"{free:.1f} GB free; {need}: close other programs and notebooks"
-    return READY, f"{free:.1f} GB free; {need}"
 
 
 def _network() -> tuple[str, str]:

@@ -73,32 +73,12 @@ def feature_maps(maps: Mapping[str, np.ndarray], *, alt: str, title: str = "") -
     """
     rows, labels = [], []
     for name, output in maps.items():
-        output = np.asarray(output, "float32")
-        if output.ndim != 3:
-            raise ValueError(f"{name}: maps of one image are (h, w, channels), not {output.shape}")
-        shown = output.transpose(2, 0, 1)[:12]
+        shown = np.asarray(output, "float32").transpose(2, 0, 1)[:12]
         low, high = (f((1, 2), keepdims=True) for f in (shown.min, shown.max))
         shown = (shown - low) / np.where(high > low, high - low, 1)
         rows.append((plt.get_cmap("viridis")(shown)[..., :3] * 255).astype("uint8"))
-        labels.append(f"{name}\n" + " x ".join(map(str, output.shape)))
+        labels.append(f"{name}\n" + " x ".join(map(str, np.shape(output))))
     _rows(rows, labels, alt=alt, title=title)
-
-
-def confusion_matrix(table: pd.DataFrame, *, alt: str, title: str) -> None:
-    """Display a table of `evaluation.Pairing.confusion`, shaded by share of the row."""
-    counts = table.to_numpy()
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    n_rows, n_columns = counts.shape
-    fig, ax = plt.subplots(figsize=(2 + 0.5 * n_columns, 1.5 + 0.42 * n_rows), layout="constrained")
-    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
-        ink = "white" if share[row, column] > 0.5 else "black"
-        ax.text(column, row, f"{count}", ha="center", va="center", color=ink, fontsize=9)
-    turned = {"rotation": 45, "ha": "right"} if max(map(len, map(str, table))) > 3 else {}
-    ax.set_xticks(range(n_columns), table.columns, **turned)
-    ax.set_yticks(range(n_rows), table.index)
-    ax.set(xlabel=table.columns.name, ylabel=table.index.name, title=title)
-    figure(fig, alt)
 
 
 def bars(
@@ -115,20 +95,6 @@ def bars(
     ax.margins(x=0.12)
     ax.spines[["top", "right"]].set_visible(False)
     ax.set(title=title, xlabel=xlabel)
-    figure(fig, alt)
-
-
-def reliability(table: pd.DataFrame, *, alt: str, title: str) -> None:
-    """Display a table of `evaluation.Pairing.reliability`, with the number of images per bar."""
-    fig, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
-    used = table[table.images > 0]
-    width = used.high - used.low
-    drawn = ax.bar(used.low, used.right, width, align="edge", color=PALETTE[0], edgecolor="white")
-    ax.bar_label(drawn, [f"{n:,}" for n in used.images], padding=2, fontsize=8)
-    ax.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
-    ax.set(xlim=(0, 1), ylim=(0, 1.1), xlabel="confidence", ylabel="share of right ones")
-    ax.set(title=title)
-    ax.spines[["top", "right"]].set_visible(False)
     figure(fig, alt)
 
 
@@ -154,13 +120,10 @@ def feature_map_2d(
     names : sequence of str, optional
         Name of each image; its position by default.
     """
-    points = np.asarray(points)
-    if points.shape != (len(images), 2):
-        raise ValueError(f"points has shape {points.shape}, not {(len(images), 2)}: give x and y")
     groups = _one_each(groups, images, "groups")
     names = np.arange(len(images)) if names is None else _one_each(names, images, "names")
     shown = np.unique(np.linspace(0, len(images) - 1, min(len(images), MAP_POINTS)).astype(int))
-    table = pd.DataFrame(points[shown], columns=["x", "y"])
+    table = pd.DataFrame(np.asarray(points)[shown], columns=["x", "y"])
     table = table.assign(group=groups[shown], name=names[shown].astype(str))
     table["image"] = [_thumbnail(images[int(i)]) for i in shown]
     caption = (

@@ -8,18 +8,10 @@ import pandas as pd
 
 
 def recorded(name: str) -> Any:
-    """Read what a script in `benchmarks/` wrote.
+    """Read what a script in `benchmarks/` wrote: a file in `tfl_helpers/results`, by its name.
 
-    Parameters
-    ----------
-    name : str
-        Of a file in `tfl_helpers/results`, such as "scoreboard"; its README says what they hold.
-
-    Returns
-    -------
-    pd.DataFrame or dict
-        Rows as they were written; where they have an accuracy, `value` is "mean ± sd" of it. A file
-        with several tables comes as a dict of lists of rows.
+    Its rows come as a pd.DataFrame; where they have an accuracy, `value` is "mean ± sd" of it. A
+    file with several tables comes as a dict of lists of rows. The README there says what they hold.
 
     Examples
     --------

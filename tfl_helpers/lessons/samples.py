@@ -1,5 +1,6 @@
 """Images made for the lessons: a folder that is broken on purpose, printed letters."""
 
+import itertools
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,16 +17,9 @@ LETTER_FONTS = ("DejaVuSans", "cmtt10", "DejaVuSerif-Italic", "DejaVuSans-Bold",
 def make_messy_folder(out: str | Path) -> dict[str, str]:
     """Write a small folder of photos with every problem that `cleaning.inspect` knows.
 
-    Parameters
-    ----------
-    out : str or Path
-        A folder that is new or empty, for parts of the two sample photos of scikit-learn, a temple
-        and a flower; one file only claims to have 200 million pixels.
-
-    Returns
-    -------
-    dict of str to str
-        What `inspect` should say of each file: path within `out` -> problem, "" for a good one.
+    They are parts of the two sample photos of scikit-learn, a temple and a flower; `out` is new or
+    empty. Returns what `inspect` should say of each file: path within `out` to problem, "" for a
+    good one.
     """
     out = Path(out).expanduser()
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
@@ -83,39 +77,34 @@ def make_messy_folder(out: str | Path) -> dict[str, str]:
     return dict(sorted(planted.items()))
 
 
-def thumbnails(folder: str | Path, files: Iterable[str], pixels: int = 64) -> list[np.ndarray]:
-    """Show files just as they lie there, not turned upright, in colour (`pixels`, `pixels`, 3).
+def thumbnails(folder: str | Path, files: Iterable[str]) -> list[np.ndarray]:
+    """Show files just as they lie there, not turned upright, in colour: uint8 (64, 64, 3) each.
 
     A file that cannot be shown is a pale tile with a cross.
     """
-    cross = Image.new("RGB", (pixels, pixels), "#eeeeee")
-    for line in ((0, 0, pixels, pixels), (0, pixels, pixels, 0)):
+    cross = Image.new("RGB", (64, 64), "#eeeeee")
+    for line in ((0, 0, 64, 64), (0, 64, 64, 0)):
         ImageDraw.Draw(cross).line(line, fill="#999999", width=2)
     tiles = []
     for file in files:
         try:
             with Image.open(Path(folder) / file) as image:
-                tiles.append(np.asarray(image.convert("RGB").resize((pixels, pixels))))
+                tiles.append(np.asarray(image.convert("RGB").resize((64, 64))))
         except Exception:  # whatever is in a file, it must not stop the others
             tiles.append(np.asarray(cross))
     return tiles
 
 
-def printed_letters(text: str, pixels: int = 24) -> np.ndarray:
-    """Print each character of a text, in white on black, in fonts that take turns.
+def printed_letters(text: str) -> np.ndarray:
+    """Print each character of a text, white on black, in fonts that take turns: (n, 24, 24, 1).
 
-    Returns
-    -------
-    np.ndarray, shape (characters, pixels, pixels, 1), uint8
-        In fonts of Matplotlib that the embedded backbone learned from.
+    They are fonts of Matplotlib that the embedded backbone learned from.
     """
     files = [Path(get_data_path()) / "fonts" / "ttf" / f"{font}.ttf" for font in LETTER_FONTS]
-    fonts = [ImageFont.truetype(str(file), 0.8 * pixels) for file in files]
+    fonts = itertools.cycle(ImageFont.truetype(str(file), 19.2) for file in files)
     images = []
-    for place, letter in enumerate(text):
-        image = Image.new("L", (pixels, pixels))
-        middle = (pixels / 2, pixels / 2)
-        font = fonts[place % len(fonts)]
-        ImageDraw.Draw(image).text(middle, letter, fill=255, font=font, anchor="mm")
+    for letter, font in zip(text, fonts, strict=False):
+        image = Image.new("L", (24, 24))
+        ImageDraw.Draw(image).text((12, 12), letter, fill=255, font=font, anchor="mm")
         images.append(np.asarray(image)[..., None])
     return np.stack(images)

@@ -8,12 +8,10 @@ from pathlib import Path
 EXTRAS = "tfl-helpers[notebooks]"
 # Platform: the tags of its wheels, and what is needed there alone: pip asks the markers of the
 # machine that it runs on.
+LINUX = "manylinux_2_28", "manylinux_2_27", "manylinux2014"
 PLATFORMS = {
-    "linux": (["manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64"], []),
-    "linux-arm": (
-        ["manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64"],
-        [],
-    ),
+    "linux": ([f"{v}_x86_64" for v in LINUX], []),
+    "linux-arm": ([f"{v}_aarch64" for v in LINUX], []),
     "windows": (["win_amd64"], ["colorama", "pywinpty", "tzdata"]),
     "macos": (
         [f"macosx_{v}_{m}" for v in ("12_0", "11_0") for m in ("arm64", "universal2")],
@@ -25,26 +23,10 @@ PLATFORMS = {
 def download_wheels(out: str | Path, platform: str = "here", python: str | None = None) -> Path:
     """Download the pinned packages of the notebooks, and this one, as wheels into `out`/wheels.
 
-    Parameters
-    ----------
-    out : str or Path
-        The bundle's folder.
-    platform : str
-        "here", or one of `PLATFORMS`.
-    python : str, optional
-        Version for another platform, such as "3.12"; by default that of this machine.
-
-    Returns
-    -------
-    Path
-        The folder, for ``pip install --no-index --find-links``, or ``make run WHEELS=``.
-
-    Raises
-    ------
-    ValueError
-        The current folder is not that of the project, or there is no such platform.
-    OSError
-        pip could not get what is needed; its own words stand above.
+    The platform is "here", or one of `PLATFORMS` with a version of Python, such as "3.12" (by
+    default that of this machine). The folder that is returned is for ``make run WHEELS=``, or
+    ``pip install --no-index --find-links``. A ValueError says that the current folder is not that
+    of the project, or that there is no such platform; an OSError that pip failed.
     """
     project = Path("pyproject.toml")
     if not project.exists() or 'name = "tfl-helpers"' not in project.read_text("utf-8"):
@@ -56,15 +38,12 @@ def download_wheels(out: str | Path, platform: str = "here", python: str | None 
     tags, more = PLATFORMS.get(platform, ([], []))
     other = [f"--platform={tag}" for tag in tags]
     if other:
-        other += ["--only-binary=:all:", f"--python-version={python or _this_python()}"]
+        python = python or ".".join(map(str, sys.version_info[:2]))
+        other += ["--only-binary=:all:", f"--python-version={python}"]
     _pip("wheel", "--no-deps", "--wheel-dir", str(folder), ".")
     wanted = [EXTRAS, "setuptools", "wheel", *more]  # two that build the project at its place
     _pip("download", "--dest", str(folder), "-c", "constraints.txt", *other, *wanted, links=folder)
     return folder
-
-
-def _this_python() -> str:
-    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _pip(command: str, *arguments: str, links: Path | None = None) -> None:

@@ -17,13 +17,12 @@ def match_boxes(
     boxes: Sequence[np.ndarray],
     scores: Sequence[np.ndarray],
     *,
-    overlap: float = 0.5,
     aspect: float | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Match detected boxes with the people in each scene, the surest box first.
 
-    A box is right if it shares at least `overlap` with a person that no surer box has taken; of
-    several it takes the one it shares most with. This is the rule of PASCAL VOC.
+    A box is right if it shares at least half (intersection over union) with a person that no surer
+    box has taken; of several it takes the one it shares most with: the rule of PASCAL VOC.
 
     Parameters
     ----------
@@ -31,9 +30,9 @@ def match_boxes(
         `Scene.people`: top, left, bottom, right, and perhaps percent visible and dark.
     boxes, scores : sequences, one per scene, of float arrays (m, 4) and (m,)
         Detected: top, left, bottom, right; the larger the score, the surer.
-    overlap, aspect : float
-        Intersection over union; width by height that the people's boxes are set to first (the field
-        takes 0.41, so that swinging arms do not matter; None: their own).
+    aspect : float
+        Width by height that the people's boxes are set to first (the field takes 0.41, so that
+        swinging arms do not matter; None: their own).
 
     Returns
     -------
@@ -57,7 +56,7 @@ def match_boxes(
         taken = np.full(len(known), np.nan)
         for row in np.argsort(-s, kind="stable"):
             free = np.where(np.isnan(taken), shared[row], -1.0)
-            right = bool(len(free)) and free.max() >= overlap
+            right = bool(len(free)) and free.max() >= 0.5
             if right:
                 taken[free.argmax()] = s[row]
             found.append((scene, s[row], right))
@@ -86,8 +85,6 @@ def miss_rate_curve(found: pd.DataFrame, n_people: int, n_scenes: int) -> pd.Dat
     >>> miss_rate_curve(found, n_people=2, n_scenes=1).miss_rate.tolist()
     [1.0, 0.5, 0.5]
     """
-    if n_people < 1 or n_scenes < 1:
-        raise ValueError(f"{n_people} people in {n_scenes} scenes: at least one of each is needed")
     per_score = found.groupby("score").right.agg(["sum", "size"]).sort_index(ascending=False)
     right, boxes = per_score["sum"].cumsum(), per_score["size"].cumsum()
     points = {

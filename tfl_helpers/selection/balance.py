@@ -58,7 +58,8 @@ def balance_evidence(z: np.ndarray, n_clusters: int, *, random_state: Any = None
     rows = []
     for _ in range(N_PARTINGS):
         halves = [z[part] for part in np.array_split(rng.permutation(len(z)), 2)]
-        places = [_places(half, n_clusters, rng) for half in halves]
+        graphs = [clustering.neighbour_graph(half) for half in halves]
+        places = [clustering.walk_places(g, n_clusters, random_state=rng) for g in graphs]
         for balance in TRIED:
             groups = [
                 clustering.group_places(
@@ -76,12 +77,6 @@ def balance_evidence(z: np.ndarray, n_clusters: int, *, random_state: Any = None
     standing = table.probe.drop("uniform") + LEAD * (table.index[:-1] == "relaxed")
     order = standing.sort_values(ascending=False, kind="stable").index
     return table.loc[[*order, "uniform"]]
-
-
-def _places(z: np.ndarray, k: int, rng: np.random.RandomState) -> np.ndarray:
-    """Where walks lead."""
-    walks = clustering.walk_spectrum(clustering.neighbour_graph(z), k, random_state=rng)
-    return clustering.spectral_embedding(walks, n_steps=clustering.walk_length(walks, k))
 
 
 def _foretold(a: np.ndarray, groups_a: np.ndarray, b: np.ndarray, groups_b: np.ndarray) -> float:

@@ -25,10 +25,8 @@ def record(
     ----------
     file : str or Path
         The table, made where there is none; two notebooks may share it.
-    run : callable
-        Returns a dict of numbers, such as `evaluation.score` does.
-    **settings
-        Numbers, texts, lists: what JSON can hold.
+    run, **settings : callable, and what JSON can hold
+        Returns a dict of numbers, such as `evaluation.score` does; numbers, texts, lists.
 
     Examples
     --------

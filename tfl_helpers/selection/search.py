@@ -168,6 +168,6 @@ def _alarm(method: BaseEstimator, runs: list[np.ndarray]) -> str:
     for run in runs:
         groups = run[run != NOT_GROUPED]
         wanted = next((int(k) for k in asked if k), len(np.unique(groups)))
-        if alarm := check_collapse(groups, wanted, warn=False):
+        if alarm := check_collapse(groups, wanted):
             return alarm
     return ""

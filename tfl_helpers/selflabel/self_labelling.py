@@ -109,7 +109,10 @@ def self_label(
     ----------
     SCAN (Van Gansbeke et al. 2020), FixMatch (Sohn et al. 2020), DeepCluster (Caron et al. 2018).
     """
-    _check(backbone, rounds=(rounds, 0), steps=(steps, 1), batch_size=(batch_size, 1))
+    backbones.check(backbone)
+    check_scalar(rounds, "rounds", Integral, min_val=0)
+    check_scalar(steps, "steps", Integral, min_val=1)
+    check_scalar(batch_size, "batch_size", Integral, min_val=1)
     data, images = data or getattr(images, "name", "photos"), as_images(images)
     labels, confidence = checked(labels, len(images), least_groups=2)
     one_hot = np.eye(labels.max() + 1)
@@ -151,13 +154,6 @@ def self_label(
     head = vote_head(z, one_hot[labels], seed=seed)  # of all images: it says what was found
     p = head(z).numpy()
     return SelfLabelled(attach(body, head), body, pd.DataFrame(rows), p.argmax(1), p)
-
-
-def _check(backbone: Any, **counts: tuple[int, int]) -> None:
-    """Raise an error unless this is a backbone, and each number whole and not below its least."""
-    backbones.check(backbone)
-    for name, (value, least) in counts.items():
-        check_scalar(value, name, Integral, min_val=least)
 
 
 def _features(body: keras.Model, images: Images) -> np.ndarray:

@@ -3,8 +3,9 @@
 Bets are kept in a file, so that notebook 06 can show a reader how well they know what they know.
 """
 
+import json
 import os
-from collections.abc import Mapping
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,9 @@ import platformdirs
 from tfl_helpers.datasets import write_whole
 from tfl_helpers.lessons.exercises.checks import say
 
-QUESTIONS: dict[str, tuple[Mapping[str, str], str]] = {}
+# Of each exercise what the outcome `shows`, and `hints` for each answer that turns out wrong.
+QUESTIONS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 COLUMNS = ("exercise", "answer", "confidence", "right")
-
-
-def question(name: str, hints: Mapping[str, str], shows: str) -> None:
-    """Register what one may bet on: each answer, with what to think of if it turns out wrong."""
-    QUESTIONS[name] = hints, shows
 
 
 def bet(name: str, answer: Any, confidence: Any) -> None:
@@ -35,8 +32,7 @@ def bet(name: str, answer: Any, confidence: Any) -> None:
     confidence : float
         How sure the reader is: 1 is certain, 0.5 a coin's toss.
     """
-    hints, _ = QUESTIONS[name]
-    table = bets()
+    hints, table = QUESTIONS[name]["hints"], bets()
     table = table[table.exercise != name]
     if answer in (..., None) or confidence in (..., None):
         say(f"Your turn: exercise {name} is waiting for your bet.", name)
@@ -52,7 +48,7 @@ def bet(name: str, answer: Any, confidence: Any) -> None:
 
 def settle(name: str, outcome: str) -> None:
     """Say whether the bet on an exercise was right, and how well the reader bets so far."""
-    hints, shows = QUESTIONS[name]
+    hints = QUESTIONS[name]["hints"]
     if outcome not in hints:
         raise ValueError(f"{outcome!r} is no outcome of {name}: {', '.join(map(repr, hints))}")
     table = bets()
@@ -64,7 +60,7 @@ def settle(name: str, outcome: str) -> None:
     table.loc[row, "right"] = answer == outcome
     _keep(table)
     if answer == outcome:
-        print(f"Right: {shows}")
+        print(f"Right: {QUESTIONS[name]['shows']}")
     else:
         say(f"Not this time: it is {outcome!r}. You bet on {answer!r}: {hints[answer]}", name)
     done = table[table.right.notna()]
@@ -76,18 +72,11 @@ def settle(name: str, outcome: str) -> None:
 
 def bets() -> pd.DataFrame:
     """Read all bets: `exercise`, `answer`, `confidence` (0 to 1), `right` (True, False or None)."""
-    if not _file().exists():
-        return pd.DataFrame(columns=COLUMNS, dtype=object)
-    table = (
-        pd.read_json(_file(), dtype=False, precise_float=True)
-        .reindex(columns=COLUMNS)
-        .astype(object)
-    )
-    return table.where(table.notna(), None)
+    rows = json.loads(_file().read_text("utf-8")) if _file().exists() else []
+    return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 
 
 def _keep(table: pd.DataFrame) -> None:
-    _file().parent.mkdir(parents=True, exist_ok=True)
     with write_whole(_file()) as part:
         table.reset_index(drop=True).to_json(part, orient="records")
 

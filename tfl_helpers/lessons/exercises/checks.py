@@ -1,19 +1,25 @@
 """What checks the answer to an exercise.
 
 An exercise left as it is stops nothing, so Run All goes through: it is a stub while it is or
-returns None or `...`, or raises `NotImplementedError`. A checker is a plain function that gets the
-answer (and whatever else the cell passes on), and calls `expect` for each thing that has to hold.
+returns None or `...`, or raises `NotImplementedError`. A checker is a generator that gets the
+answer (and whatever else the cell passes on) and yields mistakes by name, each with whether it was
+made. The first that was made gets its hint, from checks.toml.
 """
 
 import dis
 import os
+import tomllib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-CHECKERS: dict[str, tuple[Callable[..., None], str]] = {}  # with what a right answer teaches
+Mistakes = Iterator[tuple]  # name, whether it was made, and what fills the gaps in its hint
+CHECKERS: dict[str, Callable[..., Mistakes]] = {}
+# Of each exercise what a right answer `shows`, and `hints`; "all" has hints for every one.
+TEXTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 _TRIVIAL = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}  # a body of `...`
 
 
@@ -43,14 +49,10 @@ def check(name: str, answer: Any, *context: Any) -> None:
     """
     if name not in CHECKERS:
         raise KeyError(f"no exercise {name!r}; there are: {', '.join(sorted(CHECKERS))}")
-    function, shows = CHECKERS[name]
     try:
-        _finished(answer)
-        if function.__annotations__["answer"] is Callable:
-            expect(callable(answer), f"a function is asked for, this is {type(answer).__name__}")
-            function(lambda *given: _finished(answer(*given), answer), *context)
-        else:
-            function(answer, *context)
+        for mistake, made, *details in _mistakes(CHECKERS[name], answer, context):
+            if made:
+                raise Hint((TEXTS["all"] | TEXTS[name]["hints"])[mistake].format(*details))
     except NotImplementedError:
         say(f"Your turn: exercise {name} is waiting for you.", name)
     except Hint as hint:
@@ -59,7 +61,7 @@ def check(name: str, answer: Any, *context: Any) -> None:
         first_line = str(error).strip().partition("\n")[0]
         say(f"Not yet: {type(error).__name__}: {first_line}{_place(error, answer)}", name, error)
     else:
-        print(f"Right: {shows}")
+        print(f"Right: {TEXTS[name]['shows']}")
 
 
 def say(verdict: str, name: str, cause: Exception | None = None) -> None:
@@ -69,6 +71,16 @@ def say(verdict: str, name: str, cause: Exception | None = None) -> None:
     print(verdict)
 
 
+def _mistakes(function: Callable[..., Mistakes], answer: Any, context: tuple) -> Mistakes:
+    """Yield what a checker looks for; its parameter `answer: Callable` asks for a function."""
+    _finished(answer)
+    if function.__annotations__["answer"] is not Callable:
+        yield from function(answer, *context)
+        return
+    yield "function", not callable(answer), type(answer).__name__
+    yield from function(lambda *given: _finished(answer(*given), answer), *context)
+
+
 def _finished(result: Any, function: Any = None) -> Any:
     """Return a result; stop if it is that of a stub, or if `return` was forgotten."""
     parts = result if isinstance(result, tuple) else (result,)
@@ -76,7 +88,7 @@ def _finished(result: Any, function: Any = None) -> Any:
         return result
     code = getattr(function, "__code__", None)
     if result is None and code and {line.opname for line in dis.get_instructions(code)} - _TRIVIAL:
-        raise Hint("the function computes something but gives nothing back: end it with `return`")
+        raise Hint(TEXTS["all"]["return"])
     raise NotImplementedError
 
 
@@ -87,36 +99,41 @@ def _place(error: Exception, answer: Any) -> str:
     return f" (in line {lines[-1].lineno}: {lines[-1].line})" if lines else ""
 
 
-def checker(name: str, shows: str) -> Callable:
-    """Register a checker; its first parameter is `answer: Callable` if a function is asked for."""
+def checker(name: str) -> Callable:
+    """Register what checks an exercise."""
 
-    def register(function: Callable[..., None]) -> Callable[..., None]:
+    def register(function: Callable[..., Mistakes]) -> Callable[..., Mistakes]:
         if name in CHECKERS:
             raise ValueError(f"two checkers are called {name!r}")
-        CHECKERS[name] = function, shows
+        CHECKERS[name] = function
         return function
 
     return register
 
 
-def expect(condition: Any, hint: str) -> None:
-    """Stop with the hint unless the condition holds."""
-    if not condition:
-        raise Hint(hint)
+def shape(got: Any, wanted: tuple[int, ...], what: str = "the result") -> tuple:
+    """Mistake: an array has another shape."""
+    return "shape", np.shape(got) != wanted, what, wanted, np.shape(got)
 
 
-def expect_shape(got: Any, shape: tuple[int, ...], what: str = "the result") -> None:
-    """Stop unless an array has this shape."""
-    expect(np.shape(got) == shape, f"{what} should have shape {shape}, not {np.shape(got)}")
+def is_close(got: Any, *wanted: Any) -> bool:
+    """Tell whether numbers agree with one of those wanted, in shape too; NaN is never close."""
+    return any(
+        np.shape(got) == np.shape(one)
+        and np.allclose(np.asarray(got, float), one, rtol=1e-4, atol=1e-4)
+        for one in wanted
+    )
 
 
-def expect_close(got: Any, wanted: Any, hint: str) -> None:
-    """Stop with the hint unless numbers agree, shapes first; NaN is never close."""
-    expect_shape(got, np.shape(wanted))
-    expect(is_close(got, wanted), hint)
+def pair(answer: Any) -> Mistakes:
+    """Mistakes in an answer that is not a pair of a number and something else."""
+    yield "pair", not (isinstance(answer, tuple) and len(answer) == 2)
+    yield "number", not isinstance(answer[0], int | float | np.number), answer[0]
 
 
-def is_close(got: Any, wanted: Any) -> bool:
-    """Tell whether two arrays of numbers have one shape and agree; for known wrong answers too."""
-    same = np.shape(got) == np.shape(wanted)
-    return same and bool(np.allclose(np.asarray(got, float), wanted, rtol=1e-4, atol=1e-4))
+def letter(reason: Any) -> Mistakes:
+    """Mistakes in giving a reason by its letter, where b is right."""
+    given = str(reason).lower()
+    yield "a", given == "a"
+    yield "c", given == "c"
+    yield "letter", given != "b", reason
