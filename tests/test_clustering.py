@@ -295,6 +295,8 @@ def test_sinkhorn_between_free_and_uniform():
     sizes = [clustering.sinkhorn(scores, b)[0].sum(0)[0] for b in ("none", "relaxed", "uniform")]
     assert sizes[0] > sizes[1] + 1 > sizes[2] + 2
     np.testing.assert_allclose(sizes[2], 50, rtol=0.01)
+    with pytest.raises(ValueError, match="no balance is called 'all'"):
+        clustering.sinkhorn(scores, "all")
 
 
 def test_unequal_groups_stay_unequal_unless_asked():

@@ -306,9 +306,10 @@ def test_label_efficiency_sees_only_the_labels_it_says():
     [
         ({"train_answers": None}, "no answers"),
         ({"train_answers": [0, 1]}, "2 answers but 6 training features"),
-        ({"train_answers": [1] * 6}, "2 classes"),
+        ({"train_answers": [1] * 6}, "two classes"),
         ({"train_features": np.array([[np.nan, 1]] + [[0, 1]] * 5)}, "NaN"),
-        ({"per_class": (0, 1)}, "0 sample"),
+        ({"per_class": ()}, "one number or more"),
+        ({"per_class": (0, 1)}, "1 or more"),
         ({"seeds": ()}, "at least one seed"),
     ],
 )

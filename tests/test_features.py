@@ -146,8 +146,9 @@ def test_images_are_taken_as_people_give_them(tmp_path):
         extract(backbone, [IMAGES[0], IMAGES[0][:9]])
     with pytest.raises(TypeError, match=r"take backbones\.load"):
         extract("letters", IMAGES)
-    with pytest.raises(ValueError, match="must be >= 1"):
-        extract(backbone, IMAGES, batch_size=0)
+    for options in ({"batch_size": 0}, {"block_size": 0}):
+        with pytest.raises(ValueError, match="must be >= 1"):
+            extract(backbone, IMAGES, **options)
 
 
 def test_a_batch_is_as_large_as_memory_allows():

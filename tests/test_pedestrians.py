@@ -193,6 +193,8 @@ def test_no_box_finds_nobody_and_ties_fall_together():
     found, _ = pedestrians.match_boxes([known], [two], [np.array([1.0, 1.0])])
     curve = pedestrians.miss_rate_curve(found, 1, 1)  # one score, so one point
     assert curve.fppi.tolist() == [0, 1] and curve.miss_rate.tolist() == [1, 0]
+    with pytest.raises(ValueError, match="at least one of each"):
+        pedestrians.miss_rate_curve(found, 0, 1)
     for wrong, message in (
         (([known], [], []), "per scene"),
         (([known], [two], [np.ones(3)]), "2 boxes and 3"),

@@ -248,7 +248,7 @@ def test_no_two_of_seventy_groups_look_alike():
 
 def test_map_rejects_points_of_another_shape(shown, digits):
     images, groups = digits
-    with pytest.raises(ValueError, match=r"\(4, 3\)"):
+    with pytest.raises(ValueError, match=r"\(4, 3\), not \(4, 2\)"):
         plots.feature_map_2d(np.zeros((4, 3)), images[:4], groups[:4], title="M", alt="Dots.")
 
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from numbers import Integral
 from pathlib import Path
 
 import joblib
@@ -17,6 +18,7 @@ import tensorflow as tf
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler, normalize
+from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
 from tfl_helpers import backbones
@@ -77,6 +79,7 @@ def extract(
     """
     backbones.check(backbone)
     images = as_images(images)
+    check_scalar(block_size, "block_size", Integral, min_val=1)
     if len(backbone.output_shape) != 2:
         raise ValueError(
             f"{backbone.name} gives {backbone.output_shape}, not one vector per image: load it "
@@ -165,6 +168,9 @@ def extract_views(
         float16 (n_views, n, d), for `clustering.view_head`.
     """
     backbones.check(backbone)
+    check_scalar(n_views, "n_views", Integral, min_val=1)
+    if not isinstance(change, keras.Layer):
+        raise TypeError(f"change is what augment.augmenter returns, not {change!r}")
     images, forward = as_images(images), compiled(backbone)
     size = backbones.input_size(backbone)
     changed = tf.function(lambda batch: change(batch, training=True))

@@ -55,6 +55,8 @@ def sinkhorn(
     >>> sinkhorn([[5, 0], [4, 0], [3, 0], [0, 0]])[0].sum(axis=0).round(2)
     array([2., 2.])
     """
+    if balance not in BALANCES:
+        raise ValueError(f"no balance is called {balance!r}; there are {', '.join(BALANCES)}")
     scores, strength = np.asarray(scores, "float64"), BALANCES[balance]
     n, k = scores.shape
     for _ in range(n_iter if strength else 0):

@@ -126,6 +126,10 @@ def label_efficiency(
     known, a = answered(train_answers, train_features, "training features")
     asked, b = answered(test_answers, test_features, "test features")
     seeds, classes = list(seeds), np.unique(known)
+    if not len(per_class) or min(per_class) < 1:
+        raise ValueError(f"per_class={list(per_class)}: give one number or more, each 1 or more")
+    if len(classes) < 2:
+        raise ValueError(f"all answers are class {classes[0]}: a classifier needs two classes")
     scale = StandardScaler().fit(train_features)
     a, b, rows = scale.transform(a), scale.transform(b), []
 

@@ -120,10 +120,13 @@ def feature_map_2d(
     names : sequence of str, optional
         Name of each image; its position by default.
     """
+    points = np.asarray(points)
+    if points.shape != (len(images), 2):
+        raise ValueError(f"points has shape {points.shape}, not {(len(images), 2)}: give x and y")
     groups = _one_each(groups, images, "groups")
     names = np.arange(len(images)) if names is None else _one_each(names, images, "names")
     shown = np.unique(np.linspace(0, len(images) - 1, min(len(images), MAP_POINTS)).astype(int))
-    table = pd.DataFrame(np.asarray(points)[shown], columns=["x", "y"])
+    table = pd.DataFrame(points[shown], columns=["x", "y"])
     table = table.assign(group=groups[shown], name=names[shown].astype(str))
     table["image"] = [_thumbnail(images[int(i)]) for i in shown]
     caption = (

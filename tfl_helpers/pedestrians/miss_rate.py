@@ -85,6 +85,8 @@ def miss_rate_curve(found: pd.DataFrame, n_people: int, n_scenes: int) -> pd.Dat
     >>> miss_rate_curve(found, n_people=2, n_scenes=1).miss_rate.tolist()
     [1.0, 0.5, 0.5]
     """
+    if n_people < 1 or n_scenes < 1:
+        raise ValueError(f"{n_people} people in {n_scenes} scenes: at least one of each is needed")
     per_score = found.groupby("score").right.agg(["sum", "size"]).sort_index(ascending=False)
     right, boxes = per_score["sum"].cumsum(), per_score["size"].cumsum()
     points = {
