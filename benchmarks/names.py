@@ -8,11 +8,11 @@ anew with each seed), pedestrians (2,000 crops), skewed (five kinds of CIFAR-10 
 images are: so the accuracy needs no pairing of groups. Features are frozen, 64 leading components.
 The ways: `ours` (`clustering.questions`, which hears the names at each budget, and
 `clustering.spread_names`), `ours, all asked at once`, and `ours, learned`, where a classifier
-learns the names that walked (`clustering.learn_names`, what `sort` does with answers); random
-images, or the medoids of as many k-means clusters, and a logistic regression or walks; margin
-sampling (ten medoids, then ten at a time, those between which a regression wavers most);
-scikit-learn's LabelSpreading and SelfTrainingClassifier on random images. `one in ten wrong`: ours,
-where every tenth name is another one.
+learns the names that walked (`clustering.learn_names`); random images, or the medoids of as many
+k-means clusters, and a logistic regression or walks; margin sampling (ten medoids, then ten at a
+time, those between which a regression wavers most); scikit-learn's LabelSpreading and
+SelfTrainingClassifier on random images. `one in ten wrong`: ours, where every tenth name is another
+one.
 
 `review`: 20 names, then the least sure images are looked at, four rounds of them, and the wrong
 ones are moved: one click each, until the budget of names and clicks is spent. What was looked at
