@@ -238,6 +238,22 @@ def test_numbers_in_the_readme_are_the_recorded_ones():
             assert number == f"{row['accuracy']:.3f}{sd}", (data, name)
 
 
+def test_what_names_are_worth_in_the_readme_is_recorded():
+    rows = json.loads((ROOT / "tfl_helpers" / "results" / "names.json").read_text())
+    wanted = [("random, regression", 20), ("ours, learned", 20), ("ours, learned", 50)]
+    recorded = {}
+    for row in rows:
+        if (row["way"], row["clicks"]) in [*wanted, ("review", 200)]:
+            cell = f"{row['accuracy_mean']:.3f} ± {row['accuracy_sd']:.3f}"
+            recorded.setdefault(row["data"], {})[row["way"], row["clicks"]] = cell
+    table = (ROOT / "README.md").read_text().split("What a name is worth")[1].split("\n\n")[1]
+    lines = [line.split(" | ")[1:] for line in table.splitlines()[2:]]
+    shown = [[cell.strip(" *|") for cell in line] for line in lines]
+    assert sorted(shown) == sorted(
+        [cells[way] for way in [*wanted, ("review", 200)]] for cells in recorded.values()
+    )
+
+
 def test_the_project_s_own_rows_in_the_readme_are_those_of_the_scoreboard():
     rows = json.loads((ROOT / "tfl_helpers" / "results" / "scoreboard.json").read_text())
     shown = {
