@@ -447,6 +447,9 @@ def test_answers_go_on_in_an_old_page_a_new_one_and_without_the_store(
     show_all(page)
     page.locator("#groups [role=option]:not(.decided)").nth(0).click()
     page.keyboard.press("c")
+    largest = shown(page).value_counts().index[0]
+    group(page, largest).get_by_role("button", name="Split").click()
+    assert f"{largest} 2" in set(shown(page))
     sort(six_hundred, out, corrections=saved(page, tmp_path / "c.csv"))
     assert groups_of(out) == shown(page).to_dict()
     first = (out / "groups.csv").read_bytes()
