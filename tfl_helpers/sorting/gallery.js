@@ -422,7 +422,7 @@ function split(g) {
   const lacking = Math.max(said(part) ? 0 : 1, said(keep) - said(part));
   const typical = part.filter(follows).sort((i, j) => doubts[i] - doubts[j]).slice(0, lacking);
   if (!change([["names", to, name], ...part.map((i) => ["group", i, to]),
-    ...typical.map((i) => ["decided", i, 1])], "")) return;
+    ...typical.map((i) => ["decided", i, 2])], "")) return;
   const { size } = lists[to];
   say(`“${state.names[g]}” was split: ${count(size, "image")} ${size === 1 ? "is" : "are"} now “${name}”.`);
 }
