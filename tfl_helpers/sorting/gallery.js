@@ -699,7 +699,7 @@ function draw() {
 function drawSelection() {
   for (const each of options()) each.setAttribute("aria-selected", selected.has(each.image));
   $("move").disabled = $("confirm").disabled = !selected.size;
-  $("renames").hidden = !selected.size || !$("renames").firstChild;
+  for (const each of $("renames").children) each.disabled = !selected.size;  // nothing moves below a finger
   drawMap();
 }
 function select(ids, text = "") {
@@ -747,6 +747,7 @@ function drawReview() {
   $("none-unsure").textContent = !images.length ? "There are no images." : wanted
     ? `No unsure image matches “${wanted}”.` : whose >= 0 ? "No image of this group is unsure."
       : "No image is unsure. Save your answers, and sort with them.";
+  $("renames").hidden = !queue.length;
   $("renames").replaceChildren(...nameButtons((name) => moveTo(name)));
 }
 $("which").addEventListener("change", () => {
