@@ -447,15 +447,19 @@ def test_answers_go_on_in_an_old_page_a_new_one_and_without_the_store(
     show_all(page)
     page.locator("#groups [role=option]:not(.decided)").nth(0).click()
     page.keyboard.press("c")
+    largest = shown(page).value_counts().index[0]
+    group(page, largest).get_by_role("button", name="Split").click()
+    assert f"{largest} 2" in set(shown(page))
     sort(six_hundred, out, corrections=saved(page, tmp_path / "c.csv"))
     assert groups_of(out) == shown(page).to_dict()
     first = (out / "groups.csv").read_bytes()
     sort(six_hundred, out, corrections=shutil.copy(tmp_path / "c.csv", tmp_path / "d.csv"))
     assert (out / "groups.csv").read_bytes() == first  # the second time it is no news
+    page.evaluate("scrollTo({ top: 0, behavior: 'instant' }), $('ask').focus()")
     answers(page, kinds, 5)  # in the page that is still open
     sort(six_hundred, out, corrections=saved(page, tmp_path / "e.csv"))
     assert groups_of(out) == shown(page).to_dict()
-    assert (table_of(out)["corrected"].drop("0001 copy.png") == "named").sum() == 20
+    assert (table_of(out)["corrected"].drop("0001 copy.png") == "named").sum() == 21
     (six_hundred / "0003.png").rename(six_hundred / "0003 renamed.png")
     (out / sorting.STORE).unlink()
     sort(six_hundred, out)
@@ -465,7 +469,7 @@ def test_answers_go_on_in_an_old_page_a_new_one_and_without_the_store(
     answers(page, kinds, 7)
     sort(six_hundred, out, corrections=saved(page, tmp_path / "f.csv"))
     assert groups_of(out) == shown(page).to_dict()
-    assert (table_of(out)["corrected"].drop("0001 copy.png") == "named").sum() == 27
+    assert (table_of(out)["corrected"].drop("0001 copy.png") == "named").sum() == 28
     page.close()
 
 

@@ -91,7 +91,8 @@ function remember() {  // a page opened as a file may be forbidden to keep anyth
   const stamp = `${Date.now()} ${Math.random()}`;
   last = JSON.stringify({ edits: changes(), exported, stamp });
   try { localStorage.setItem(memory, last); } catch { keeps = false; }
-  try { sessionStorage.setItem(memory, JSON.stringify({ stamp, past, future })); } catch { /* lost on reload */ }
+  try { sessionStorage.setItem(memory, JSON.stringify({ stamp, past, future })); }
+  catch { /* a reload loses what could be undone */ }
 }
 function recall() {
   try { last = localStorage.getItem(memory); } catch { keeps = false; }
@@ -162,7 +163,8 @@ function unpackedGraph(packed) {
     for (let e = from[a]; e < from[a + 1]; e++) root[a] += weight[e];
     root[a] = 1 / Math.sqrt(root[a]);
   }
-  for (let a = 0; a < size; a++) for (let e = from[a]; e < from[a + 1]; e++) step[e] = root[a] * weight[e] * root[to[e]];
+  for (let a = 0; a < size; a++) for (let e = from[a]; e < from[a + 1]; e++)
+    step[e] = root[a] * weight[e] * root[to[e]];
   return { size, from, to, step, weight };
 }
 let reaches = [];  // of each name: its number, and how much of it reaches each image
@@ -302,7 +304,8 @@ function showQuestion(at) {
   $("given").value = "";
   $("asks-for").textContent = at < 0 ? "No more questions" : "What is this?";
   $("why").textContent = at < 0
-    ? "All that were prepared are answered or skipped. Look at the images that are still unsure; or save your answers, sort with them, and the page asks anew."
+    ? "All that were prepared are answered or skipped. Look at the images that are still unsure;"
+      + " or save your answers, sort with them, and the page asks anew."
     : [drawn.has(at) ? "Drawn at random: what was guessed of it tells how many of all are right." : "",
       A.all ? "" : "So many images follow your names only when sorting runs again with your saved answers."]
       .filter(Boolean).join(" ");
@@ -386,7 +389,8 @@ function moveTo(name, ids = [...selected]) {
   const edits = g < 0 ? [["names", (g = state.names.length), name]] : [];
   for (const i of ids) edits.push(["group", i, g], ["decided", i, 1]);
   edits.push(...looking(ids));
-  afterwards(ids, () => change(edits, `${count(ids.length, "image")} moved to “${state.names[g] ?? name}”.`));
+  const text = `${count(ids.length, "image")} moved to “${state.names[g] ?? name}”.`;
+  afterwards(ids, () => change(edits, text));
 }
 function confirmThese(ids, more = "") {
   const edits = ids.flatMap((i) => [["group", i, shown[i]], ["decided", i, state.decided[i] || 1]]);
@@ -403,6 +407,7 @@ function afterwards(ids, act) {  // the focus stays where it was, on the image t
 }
 
 // ---- A group is split where its images hang together least
+const sumOf = (all) => all.reduce((sum, v) => sum + v, 0);
 function split(g) {
   const members = images.filter((i) => shown[i] === g), where = parting(members);
   const cut = bestCut(where), said = (part) => part.filter(isDecided).length;
@@ -417,8 +422,9 @@ function split(g) {
   const lacking = Math.max(said(part) ? 0 : 1, said(keep) - said(part));
   const typical = part.filter(follows).sort((i, j) => doubts[i] - doubts[j]).slice(0, lacking);
   if (!change([["names", to, name], ...part.map((i) => ["group", i, to]),
-    ...typical.map((i) => ["decided", i, 1])], "")) return;
-  say(`“${state.names[g]}” was split: ${count(lists[to].size, "image")} ${lists[to].size === 1 ? "is" : "are"} now “${name}”.`);
+    ...typical.map((i) => ["decided", i, 2])], "")) return;
+  const { size } = lists[to];
+  say(`“${state.names[g]}” was split: ${count(size, "image")} ${size === 1 ? "is" : "are"} now “${name}”.`);
 }
 function parting(members) {  // a number for each: the axis along which they part most
   if (A?.graph) {
@@ -426,9 +432,10 @@ function parting(members) {  // a number for each: the axis along which they par
     const at = new Map(nodes.map((a, k) => [a, along[k]]));
     return members.map((i) => at.get(node[i]));
   }
-  const x = members.map(px), y = members.map(py), mean = (all) => all.reduce((sum, v) => sum + v, 0) / all.length;
-  const [mx, my] = [mean(x), mean(y)], product = (p, mp, q, mq) => mean(p.map((v, k) => (v - mp) * (q[k] - mq)));
-  const turn = Math.atan2(2 * product(x, mx, y, my), product(x, mx, x, mx) - product(y, my, y, my)) / 2;
+  const centred = (all) => all.map((v) => v - sumOf(all) / all.length);
+  const x = centred(members.map(px)), y = centred(members.map(py));  // their main axis on the map
+  const product = (p, q) => sumOf(p.map((v, k) => v * q[k]));
+  const turn = Math.atan2(2 * product(x, y), product(x, x) - product(y, y)) / 2;
   return members.map((_, k) => x[k] * Math.cos(turn) + y[k] * Math.sin(turn));
 }
 function slowest(nodes) {  // the second vector of a walk among these, where each may also go anywhere
@@ -438,23 +445,23 @@ function slowest(nodes) {  // the second vector of a walk among these, where eac
     for (let e = from[a]; e < from[a + 1]; e++) if (at.has(to[e])) mine.push([at.get(to[e]), weight[e]]);
     return mine;
   });
-  const own = within.map((mine) => mine.reduce((sum, [, w]) => sum + w, 0));
-  const anywhere = 0.25 * own.reduce((sum, w) => sum + w, 0) / m || 1;  // so that no stray image is a part
-  const root = own.map((w) => Math.sqrt(w + anywhere)), all = root.reduce((sum, w) => sum + w * w, 0);
+  const own = within.map((mine) => sumOf(mine.map(([, w]) => w)));
+  const anywhere = (0.25 * sumOf(own)) / m || 1;  // so that no stray image is a part of its own
+  const root = own.map((w) => Math.sqrt(w + anywhere)), all = sumOf(root.map((r) => r * r));
   let along = nodes.map((_, k) => Math.sin(k + 1));
-  for (let t = 0; t < 400; t++) {
-    const scaled = along.map((v, k) => v / root[k]), mean = (anywhere / m) * scaled.reduce((sum, v) => sum + v, 0);
+  for (let t = 0; t < 400; t++) {  // power iteration; the first vector, which is the root, is taken out
+    const scaled = along.map((v, k) => v / root[k]), mean = (anywhere / m) * sumOf(scaled);
     const next = within.map((mine, k) => (along[k]
       + (mine.reduce((sum, [b, w]) => sum + w * scaled[b], 0) + mean) / root[k]) / 2);
-    const level = next.reduce((sum, v, k) => sum + v * root[k], 0) / all;
+    const level = sumOf(next.map((v, k) => v * root[k])) / all;
     const centred = next.map((v, k) => v - level * root[k]);
-    const size = Math.sqrt(centred.reduce((sum, v) => sum + v * v, 0)) || 1;
+    const size = Math.sqrt(sumOf(centred.map((v) => v * v))) || 1;
     along = centred.map((v) => v / size);
   }
   return along.map((v, k) => v / root[k]);
 }
 function bestCut(values) {  // two means of numbers on a line: the least of the upper part
-  const sorted = [...values].sort((a, b) => a - b), total = sorted.reduce((sum, v) => sum + v, 0);
+  const sorted = [...values].sort((a, b) => a - b), total = sumOf(sorted);
   let best = -Infinity, cut = NaN, sum = 0;
   for (let k = 1; k < sorted.length; k++) {
     sum += sorted[k - 1];
@@ -512,7 +519,9 @@ function showTab(name, focus = false) {
   queue = [];
   draw();
 }
-const labelTab = (name, size) => { $(`tab-${name}`).lastElementChild.textContent = size.toLocaleString("en"); };
+function labelTab(name, size) {
+  $(`tab-${name}`).lastElementChild.textContent = size.toLocaleString("en");
+}
 tabs.forEach((each, k) => {
   each.addEventListener("click", () => showTab(TABS[k], true));
   each.addEventListener("keydown", (event) => {
@@ -638,8 +647,8 @@ const look = (i, source = larges.get(i) ?? picture(i), alt = about(i)) => (sourc
   ? make("img", { src: source, alt, draggable: "false" })
   : make("span", { role: "img", "aria-label": alt }, D.files[i].split("/").at(-1).slice(-40)));
 function thumb(i) {
-  const made = make("li", { role: "option", tabindex: -1, "aria-selected": selected.has(i), draggable: "true" },
-    look(i));
+  const made = make("li", { role: "option", tabindex: -1, "aria-selected": selected.has(i),
+    draggable: "true" }, look(i));
   if (isDecided(i) || isUnsure(i)) made.classList.add(isDecided(i) ? "decided" : "doubtful");
   made.image = i;
   return made;
@@ -690,7 +699,7 @@ function draw() {
 function drawSelection() {
   for (const each of options()) each.setAttribute("aria-selected", selected.has(each.image));
   $("move").disabled = $("confirm").disabled = !selected.size;
-  $("renames").hidden = !selected.size || !$("renames").firstChild;
+  for (const each of $("renames").children) each.disabled = !selected.size;  // nothing moves below a finger
   drawMap();
 }
 function select(ids, text = "") {
@@ -710,7 +719,8 @@ function drawReview() {
   if (!queue.length) most = BATCH;
   queue = [...queue.filter((i) => now.has(i)),
     ...[...now].filter((i) => !before.has(i)).sort((i, j) => (doubts[j] || 0) - (doubts[i] || 0))];
-  const option = (text, value) => make("option", { value, ...(value === whose ? { selected: "" } : {}) }, text);
+  const option = (text, value) =>
+    make("option", { value, ...(value === whose ? { selected: "" } : {}) }, text);
   $("which").replaceChildren(option(`all (${images.filter(isUnsure).length})`, -1),
     ...state.names.flatMap((name, g) => (lists[g].doubtful || g === whose
       ? [option(`${name} (${lists[g].doubtful})`, g)] : [])));
@@ -727,14 +737,17 @@ function drawReview() {
   for (const each of list.children) each.tabIndex = each === list.current ? 0 : -1;
   $("more-unsure").hidden = left <= 0;
   $("more-unsure").textContent = showMore(left, BATCH);
-  const looked = images.filter((i) => state.looked[i]).length, all = looked + images.filter(isUnsure).length;
+  const looked = images.filter((i) => state.looked[i]).length;
+  const all = looked + images.filter(isUnsure).length;
   $("looked").value = all ? looked / all : 1;
-  $("looks").lastElementChild.textContent = `${looked.toLocaleString("en")} of ${all.toLocaleString("en")} looked at`;
+  $("looks").lastElementChild.textContent =
+    `${looked.toLocaleString("en")} of ${all.toLocaleString("en")} looked at`;
   for (const id of ["rest", "review", "review-how"]) $(id).hidden = !queue.length;
   $("none-unsure").hidden = queue.length > 0;
   $("none-unsure").textContent = !images.length ? "There are no images." : wanted
     ? `No unsure image matches “${wanted}”.` : whose >= 0 ? "No image of this group is unsure."
       : "No image is unsure. Save your answers, and sort with them.";
+  $("renames").hidden = !queue.length;
   $("renames").replaceChildren(...nameButtons((name) => moveTo(name)));
 }
 $("which").addEventListener("change", () => {
@@ -917,7 +930,8 @@ function sample() {  // the least doubtful first; the same wherever the map is s
     let room = true;
     for (let a = x - 1; a <= x + 1 && room; a++) for (let b = y - 1; b <= y + 1 && room; b++) {
       const other = taken.get(a * 8192 + b);
-      room = other === undefined || Math.abs(px(i) - px(other)) >= side || Math.abs(py(i) - py(other)) >= side;
+      room = other === undefined
+        || Math.max(Math.abs(px(i) - px(other)), Math.abs(py(i) - py(other))) >= side;
     }
     if (!room || !picture(i)) continue;
     sampled[i] = 1;
@@ -941,31 +955,33 @@ function paint() {
   if (plane.width !== width || plane.height !== height) [plane.width, plane.height] = [width, height];
   pen.clearRect(0, 0, width, height);
   sample();
-  const half = (THUMB / 2) * ratio, edge = half + 8, stamps = new Map();
-  const where = (i) => [width / 2 + (px(i) - view.x) * s, height / 2 + (py(i) - view.y) * s];
-  const inside = ([x, y]) => x > -edge && y > -edge && x < width + edge && y < height + edge;
-  const mark = (g, size) => {
-    if (!stamps.has(`${g} ${size}`)) stamps.set(`${g} ${size}`, stamp(g, size * ratio));
-    return stamps.get(`${g} ${size}`);
-  };
+  const half = (THUMB / 2) * ratio, edge = half + 8, back = getComputedStyle(plane.parentNode).backgroundColor;
+  const onX = (i) => width / 2 + (px(i) - view.x) * s, onY = (i) => height / 2 + (py(i) - view.y) * s;
+  const inside = (x, y) => x > -edge && y > -edge && x < width + edge && y < height + edge;
   const put = (ids, size) => {
+    const stamps = [];
     for (const i of ids) {
-      const [x, y] = where(i), made = mark(shown[i], size);
-      if (inside([x, y])) pen.drawImage(made, Math.round(x - made.width / 2), Math.round(y - made.width / 2));
+      const x = onX(i), y = onY(i);
+      if (!inside(x, y)) continue;
+      const mark = (stamps[shown[i]] ??= stamp(shown[i], size * ratio));
+      pen.drawImage(mark, Math.round(x - mark.width / 2), Math.round(y - mark.width / 2));
     }
   };
-  const chosen = mapped.filter((i) => selected.has(i));
+  const chosen = mapped.filter((i) => selected.has(i)), dim = [], seen = [], framed = [];
+  for (const i of mapped) (!bright(i) ? dim : sampled[i] ? framed : seen).push(i);
   pen.globalAlpha = 0.12;
-  put(mapped.filter((i) => !bright(i)), radius);
+  put(dim, radius);
   pen.globalAlpha = 1;
-  put(mapped.filter((i) => bright(i) && !sampled[i]), radius);
-  for (const i of mapped) if (sampled[i]) {
-    const [x, y] = where(i), image = inside([x, y]) && bitmap(i), corner = mark(shown[i], 6);
-    if (!inside([x, y])) continue;
+  put(seen, radius);
+  const corners = [];
+  for (const i of framed) {
+    const x = onX(i), y = onY(i), out = half + 2 * ratio;
+    if (!inside(x, y)) continue;
+    const image = bitmap(i), corner = (corners[shown[i]] ??= stamp(shown[i], 6 * ratio));
     pen.fillStyle = colour(shown[i]);
-    pen.fillRect(x - half - 2 * ratio, y - half - 2 * ratio, 2 * half + 4 * ratio, 2 * half + 4 * ratio);
+    pen.fillRect(x - out, y - out, 2 * out, 2 * out);
     if (image) pen.drawImage(image, x - half, y - half, 2 * half, 2 * half);
-    pen.fillStyle = getComputedStyle(plane.parentNode).backgroundColor;
+    pen.fillStyle = back;
     pen.fillRect(x - half, y - half, corner.width, corner.width);
     pen.drawImage(corner, x - half, y - half);
   }
@@ -973,9 +989,11 @@ function paint() {
   pen.strokeStyle = getComputedStyle(plane).color;
   pen.lineWidth = 3 * ratio;
   for (const i of chosen.slice(0, 2000)) {
-    const [x, y] = where(i);
-    if (sampled[i]) pen.strokeRect(x - half - 3 * ratio, y - half - 3 * ratio, 2 * half + 6 * ratio, 2 * half + 6 * ratio);
-    else { pen.beginPath(); pen.arc(x, y, (radius + 5) * ratio, 0, 7); pen.stroke(); }
+    const x = onX(i), y = onY(i), out = half + 3 * ratio;
+    pen.beginPath();
+    if (sampled[i]) pen.rect(x - out, y - out, 2 * out, 2 * out);
+    else pen.arc(x, y, (radius + 5) * ratio, 0, 7);
+    pen.stroke();
   }
 }
 function fromMiddle(event) {
@@ -1041,7 +1059,8 @@ plane.addEventListener("pointerdown", (event) => {
   pointers.set(event.pointerId, fromMiddle(event));
   if (pointers.size === 1) {
     far = 0;
-    brush = event.shiftKey || $("brushes").ariaPressed === "true" ? [fromMiddle(event), fromMiddle(event)] : null;
+    const brushing = event.shiftKey || $("brushes").ariaPressed === "true";
+    brush = brushing ? [fromMiddle(event), fromMiddle(event)] : null;
   } else [far, brush] = [99, null];
 });
 plane.addEventListener("pointermove", (event) => {
@@ -1145,8 +1164,8 @@ function openDialog(title, verb, fresh, act, offered) {
   dialog = { verb, fresh, act, offered };
   $("dialog-title").textContent = title;
   $("target").value = "";
-  for (const [what, text] of [["placeholder", fresh ? "A group, or a new name" : "A group"]])
-    for (const name of [what, "aria-label"]) $("target").setAttribute(name, text);
+  for (const what of ["placeholder", "aria-label"])
+    $("target").setAttribute(what, fresh ? "A group, or a new name" : "A group");
   showChoices();
   hideCard();
   $("dialog").showModal();
@@ -1201,14 +1220,16 @@ function problemsByKind() {  // [heading, what it means, rows of images that bel
   const pairs = (kind) => [...rows[kind].values()].map((row) => row.filter((i) => i !== undefined));
   return [
     ...others.filter(([, all]) => out(all)).map(([why, all]) => [why || "left out", all.map((i) => [i])]),
-    ["copies: the same picture", pairs("same")], ["near-duplicates: they look nearly the same", pairs("like")],
+    ["copies: the same picture", pairs("same")],
+    ["near-duplicates: they look nearly the same", pairs("like")],
     ...others.filter(([, all]) => !out(all)).map(([why, all]) => [why, all.map((i) => [i])]),
   ].filter(([, all]) => all.length);
 }
 function drawProblems() {
   if ($("problems").firstChild) return;  // nothing about a file changes here
   const kinds = problemsByKind();
-  $("problems-how").textContent = kinds.length ? "The files themselves were not touched. What has a picture is in a group: click it to see it there."
+  $("problems-how").textContent = kinds.length
+    ? "The files themselves were not touched. What has a picture is in a group: click it to see it there."
     : "No file has a problem, and none is a copy of another.";
   $("problems").replaceChildren(...kinds.map(([why, rows]) => {
     const list = make("ul", { class: rows[0].length > 1 ? "pairs" : "files" }), more = make("button");
@@ -1221,7 +1242,8 @@ function drawProblems() {
     };
     show(24);
     const title = `${why[0].toUpperCase()}${why.slice(1)}`, text = `${title} (${size.toLocaleString("en")})`;
-    return make("section", { class: "kind", "aria-label": title }, make("h2", {}, make("bdi", {}, text)), list, more);
+    return make("section", { class: "kind", "aria-label": title },
+      make("h2", {}, make("bdi", {}, text)), list, more);
   }));
 }
 function problemFile(i) {
