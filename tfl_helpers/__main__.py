@@ -60,6 +60,10 @@ WHEELS = {
 NEAR = "images that look nearly like another: group them too (keep, as it is), or leave them out"
 LARGEST = "size up to which images are read that are no JPEGs (179), for the memory's sake"
 ARRANGE = "also fill OUT/sorted with a folder per group and one of the unsure, of copies or links"
+EXPORT = (
+    "also write OUT/export for other tools: imagefolder (a folder per label), csv, coco, "
+    "labelstudio, parquet; several by commas"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -167,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     sort.add_argument("--examples", type=Path, metavar="CSV", help=EXAMPLES)
     sort.add_argument("--corrections", type=Path, metavar="CSV", help="exported by gallery.html")
     sort.add_argument("--arrange", choices=["copy", "link"], help=ARRANGE)
+    sort.add_argument("--export", action="append", metavar="KIND", help=EXPORT)
     sort.add_argument("--near-duplicates", choices=["keep", "drop"], default="keep", help=NEAR)
     sort.add_argument("--all-files", action="store_true", help="also hidden files and thumbnails")
     sort.add_argument("--max-megapixels", type=float, metavar="N", help=LARGEST)

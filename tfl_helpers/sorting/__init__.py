@@ -9,7 +9,7 @@ stopped run goes on where it was and a later one looks at new files only::
 
 `pipeline` has the recipe; `reading` reads files, and `store` remembers what was learned of them;
 `grouping`, `levels`, `corrections` and `following` are the next steps; `table`, `gallery` (what
-goes into it: `drawing`; what it asks: `asking`), `arrange` and `summary` what it writes.
+goes into it: `drawing`; what it asks: `asking`), `arrange`, `export` and `summary` what it writes.
 """
 
 from tfl_helpers.sorting.corrections import (
@@ -17,6 +17,7 @@ from tfl_helpers.sorting.corrections import (
     propagate_corrections,
     read_corrections,
 )
+from tfl_helpers.sorting.export import EXPORTS
 from tfl_helpers.sorting.gallery import thumbnail, write_gallery
 from tfl_helpers.sorting.grouping import CLUSTERERS, cluster
 from tfl_helpers.sorting.pipeline import RESULTS, sort_folder

@@ -40,9 +40,8 @@ class Settings:
     arrange: str | None
     near_duplicates: str
     balance: str = "auto"
-    views: Sequence[
-        Sequence[str]
-    ] = ()  # names of what is computed of each image, by part of backbone
+    views: Sequence[Sequence[str]] = ()  # names of what is computed, by part of backbone
+    export: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)

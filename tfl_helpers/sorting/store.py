@@ -251,14 +251,20 @@ class Store:
         found = self._base.execute("SELECT name, digest FROM files WHERE digest IS NOT NULL")
         return {os.fsdecode(name): digest.hex() for name, digest in found}
 
-    def arranged(self) -> dict[str, str]:
-        """Give what the last run put into the folders: place to link or digest."""
+    def arranged(self, under: str = "") -> dict[str, str]:
+        """Give what the last run put into the folders, or `under` another: place to its mark."""
         found = self._base.execute("SELECT place, mark FROM arranged")
-        return {os.fsdecode(place): mark for place, mark in found}
+        places = {os.fsdecode(place): mark for place, mark in found}
+        return {
+            place.removeprefix(under): mark
+            for place, mark in places.items()
+            if place.startswith(under or "../") == bool(under)
+        }
 
-    def arrange(self, marks: dict[str, str]) -> None:
+    def arrange(self, marks: dict[str, str], under: str = "") -> None:
         """Remember what is put into the folders, in place of what was there before."""
         with self._base as base:
-            base.execute("DELETE FROM arranged")
-            values = [(os.fsencode(place), mark) for place, mark in marks.items()]
+            gone = [(os.fsencode(under + place),) for place in self.arranged(under)]
+            base.executemany("DELETE FROM arranged WHERE place = ?", gone)
+            values = [(os.fsencode(under + place), mark) for place, mark in marks.items()]
             base.executemany("INSERT INTO arranged VALUES (?, ?)", values)
