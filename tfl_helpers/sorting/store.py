@@ -31,16 +31,8 @@ OLDER = (
 )
 SAID = CORRECTED[2:]  # marks of what a person said of one image
 FREE = "free"  # mark of one of which nobody said anything, that follows the names of others
-ABOUT = (
-    "codes",
-    "notes",
-    "link",
-    "bytes",
-    "mode",
-    "width",
-    "height",
-    "values",
-)  # of a file, as text
+# What is kept of a file as text
+ABOUT = ("codes", "notes", "link", "bytes", "mode", "width", "height", "values", "looks")
 
 
 @dataclass(eq=False)
@@ -74,6 +66,7 @@ class Store:
                     base.execute("BEGIN EXCLUSIVE")
                     for table in TABLES:
                         base.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+                    base.execute("CREATE INDEX IF NOT EXISTS by_digest ON files (digest)")
                     if base.execute("SELECT 1 FROM sqlite_master WHERE name = 'sorted'").fetchone():
                         for change in OLDER:
                             base.execute(change)
@@ -102,6 +95,14 @@ class Store:
         )
         found = self._base.execute(query, (view,))
         return {os.fsdecode(name): tuple(stat) for name, *stat in found}
+
+    def recall(self, files: Iterable[FileRead]) -> None:
+        """Fill in features of the same bytes under another name; those of deep images may differ."""
+        query = "SELECT backbone, z FROM features JOIN files USING (name) WHERE digest = ?"
+        for file in files:
+            if "values" not in file.row:
+                for view, z in self._base.execute(query, (file.row.get("digest"),)):
+                    file.z[view] = np.frombuffer(z, "float16")
 
     def save(self, files: Iterable[FileRead]) -> None:
         """Save what was learned of some files; what was known of them before goes."""
