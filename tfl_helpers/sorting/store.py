@@ -97,7 +97,7 @@ class Store:
         return {os.fsdecode(name): tuple(stat) for name, *stat in found}
 
     def recall(self, files: Iterable[FileRead]) -> None:
-        """Fill in features of the same bytes under another name; those of deep images may differ."""
+        """Fill in features of the same bytes under another name, but of deep images."""
         query = "SELECT backbone, z FROM features JOIN files USING (name) WHERE digest = ?"
         for file in files:
             if "values" not in file.row:
