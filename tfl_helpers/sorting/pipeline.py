@@ -13,14 +13,7 @@ import numpy as np
 import pandas as pd
 
 import tfl_helpers
-from tfl_helpers.datasets import (
-    cleaning,
-    file_hash,
-    progress_bar,
-    read_image,
-    walk,
-    write_whole,
-)
+from tfl_helpers.datasets import cleaning, file_hash, progress_bar, read_image, walk, write_whole
 from tfl_helpers.datasets.decode import at_most
 from tfl_helpers.sorting.corrections import (
     MOST_FITTED,
@@ -146,7 +139,7 @@ def sort_folder(
         read = time.perf_counter()
         with progress_bar(progress, total=4, unit="step") as steps:
             _next(steps, "looking for copies")
-            looked = _look_for_copies(folder, names, rows, store, near_duplicates)
+            looked = _look_for_copies(folder, names, rows, store, settings)
             used = looked["file"][looked["keep"]].tolist()
             _next(steps, "finding groups")
             found = find_groups(store, used, settings, (looked["duplicate_of"] != "").sum())
@@ -267,14 +260,17 @@ def _is_up_to_date(out: Path, store: Store, settings: Settings, state: str) -> b
 
 
 def _look_for_copies(
-    folder: Path, names: list[str], rows: list[dict], store: Store, near: str
+    folder: Path, names: list[str], rows: list[dict], store: Store, settings: Settings
 ) -> pd.DataFrame:
     """Report on all files; near-duplicates that are to be kept count as images of their own."""
     whole = store.fact("range")
     looked = cleaning.report(
-        names, rows, read=lambda i: read_image(folder / names[i], value_range=whole)
+        names,
+        rows,
+        read=lambda i: read_image(folder / names[i], value_range=whole),
+        embed=lambda some: store.features(settings.views, [names[i] for i in some]),
     )
-    if near == "keep":  # the little that differs may be all that matters
+    if settings.near_duplicates == "keep":  # the little that differs may be all that matters
         reasons = looked["problem"].str.split(", ").map(set(cleaning.LEAVE_OUT).intersection)
         looked["keep"] |= reasons == {"near-duplicate"}
     return looked
