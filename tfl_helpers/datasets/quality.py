@@ -22,7 +22,7 @@ MARKS = {
 # Chosen on planted ones (results/quality.json)
 BLURRED, DARK, BRIGHT, FLAT, LITTLE, LONG = 0.22, 0.2, 0.82, 0.11, 0.22, 3
 SMALL, USUAL = 24, 1 / 3  # side under which blur can't be told; share that is no mark any more
-AXES, FITTED, NEAREST, FAR = 256, 2_000, 40, 1.75
+AXES, FITTED, NEAREST, FAR = 256, 2_000, 40, 1.5
 
 
 def measure(pixels: np.ndarray) -> list[float]:
@@ -88,7 +88,10 @@ def near_ones(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unlike_all(distances: np.ndarray) -> np.ndarray:
-    """Say which images are farther from their nearest (n, k) than is usual: bool (n,)."""
-    mean = distances.mean(axis=1)
-    middle = np.median(mean)
-    return mean > middle + FAR * 1.4826 * np.median(np.abs(mean - middle))
+    """Say which images are less like their nearest, at distances (n, k), than is usual: bool (n,).
+
+    That is: the log of their mean cosine is far below the median, and the cosine a third below it.
+    """
+    alike = np.log(np.maximum(1 - distances.mean(axis=1), 1e-3))
+    below = np.median(alike) - alike
+    return (below > FAR * 1.4826 * np.median(np.abs(below))) & (below > np.log(1.5))

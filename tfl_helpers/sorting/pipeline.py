@@ -182,7 +182,7 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings, correc
         raise ValueError(f"groups is a whole number from 1, 'auto' or 'kinds', not {k!r}")
     for name, known in CHOICES.items():
         if (value := getattr(settings, name)) not in known:
-            raise ValueError(f"{name} is one of {', '.join(map(str, known))}, not {value!r}")
+            raise ValueError(f"{name} is {' or '.join(map(repr, known))}, not {value!r}")
     if (name := settings.clusterer) not in CLUSTERERS:
         raise ValueError(f"no clusterer is called {name!r}; there are {', '.join(CLUSTERERS)}")
     if corrections is not None and not (out / "groups.csv").is_file():

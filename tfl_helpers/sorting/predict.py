@@ -15,17 +15,19 @@ import pandas as pd
 from tfl_helpers.datasets import (
     ImageReadError,
     cleaning,
+    file_hash,
     progress_bar,
     read_image,
     walk,
     write_whole,
 )
+from tfl_helpers.sorting.grouping import FEW, far_from
 from tfl_helpers.sorting.store import STORE, Store
 from tfl_helpers.sorting.table import plain_cell, read_table
 
 TEXTS = ("file", "group", "problem")
 FAR = "far from all groups: perhaps a new kind"
-NEAREST, USUAL = 10, 0.95  # sorted images that are asked; share of them that is no farther away
+USUAL = 0.95  # share of sorted images that are no farther from the others
 CLEAR = 2 / 3  # score under which a model that is alone calls its answer unsure
 BATCH, MOST_ASKED = 32, 5_000
 
@@ -36,8 +38,8 @@ class Known:
 
     lacks: str  # what does not, in words
     names: list[str]
-    table: pd.DataFrame | None = None  # as in groups.csv, of what is in a group
-    z: np.ndarray | None = None  # float32 (n, d), rows of length one
+    table: pd.DataFrame | None = None  # as in groups.csv, of what is in a group; of its rows:
+    z: np.ndarray | None = None  # float32 (n, d), of length one
     digests: Sequence[str] = ()
     said: pd.Series | None = None  # group by digest, where a person said it
     value_range: Sequence[float] | None = None
@@ -70,9 +72,8 @@ def predict_folder(
     pd.DataFrame
         One row per file: `file`; `group`, "" where it cannot be used; `score`, the model's
         probability of it; `doubt`, the share of sorted images that are no more doubtful; `unsure`:
-        as doubtful as those of them that are, or farther from them than 95 % of them from one
-        another, as `problem` says then, which also says why a file cannot be used.
-        `attrs["lacks"]` says what does not lie beside the model.
+        as doubtful as those that are, or farther from all than 95 % of them; `problem`, which says
+        that, or why a file cannot be used. `attrs["lacks"]` says what is not beside the model.
     """
     folder, model = Path(folder).expanduser(), Path(model).expanduser()
     if out is not None and Path(out).resolve().is_relative_to(folder.resolve()):
@@ -122,23 +123,19 @@ def most_like(file: str | Path, results: str | Path, n: int = 20) -> pd.DataFram
     known = _beside(results)
     if known.table is None:
         raise FileNotFoundError(f"{results} holds no results of sort to search: {known.lacks}")
-    row = cleaning.inspect_file(file, known.value_range)
-    digest = row["digest"].hex() if "digest" in row else ""
+    digest = file_hash(file, "") if file.is_file() else ""
     if digest in known.digests:  # no network is needed
         z = known.z[known.digests.index(digest)]
     else:
-        body, _ = _opened(results / "model.keras")
-        ((why, _, z),) = _embedded(body, [file], known.value_range, False)
+        opened = _opened(results / "model.keras")
+        ((why, _, z),) = _embedded(opened[0], [file], known.value_range, False)
         if z is None:
             raise ValueError(f"{file} cannot be used: {why}")
     centre = known.z.mean(axis=0)
-    rows, one = known.z - centre, z / np.linalg.norm(z) - centre
-    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(one)
-    table = known.table[["file", "group"]].assign(
-        similarity=(rows @ one / np.maximum(lengths, 1e-9)).round(3)
-    )
-    table = table.sort_values("similarity", ascending=False, kind="stable")
-    return table[["similarity", "file", "group"]].head(n).reset_index(drop=True)
+    similarity = _unit(known.z - centre) @ _unit(_unit(z[None]) - centre)[0]
+    table = known.table[["file", "group"]].copy()
+    table.insert(0, "similarity", similarity.round(3))
+    return table.sort_values("similarity", ascending=False, kind="stable", ignore_index=True)[:n]
 
 
 def _beside(results: Path) -> Known:
@@ -179,9 +176,13 @@ def _embedded(
     body: Any, paths: list[Path], value_range: Any, progress: bool
 ) -> Iterator[tuple[str, str, np.ndarray | None]]:
     """Yield of each file what is wrong with it, its digest, and features if it can be used."""
+    import keras
+
     from tfl_helpers import features
 
-    compute, size = features.compiled(body), _size(body)
+    inside = chain.from_iterable(getattr(part, "layers", [part]) for part in body.layers)
+    sizes = [(x.height, x.width) for x in inside if isinstance(x, keras.layers.Resizing)]
+    compute, size = features.compiled(body), tuple(int(side) for side in np.max(sizes, axis=0))
     look = partial(_look, size=size, value_range=value_range)
     bar = progress_bar(progress, total=len(paths), desc="reading", unit="file")
     with bar, ThreadPoolExecutor() as pool:
@@ -206,36 +207,24 @@ def _look(path: Path, size: tuple[int, int], value_range: Any) -> tuple[str, str
     return "; ".join(why), row["digest"].hex() if "digest" in row else "", image
 
 
-def _size(body: Any) -> tuple[int, int]:
-    """Find the largest size that a part of a network shrinks images to."""
-    import keras
-
-    inside = chain.from_iterable(getattr(x, "layers", [x]) for x in body.layers)
-    sizes = [(x.height, x.width) for x in inside if isinstance(x, keras.layers.Resizing)]
-    return tuple(int(side) for side in np.max(sizes, axis=0))
-
-
 def _judged(
     known: Known, z: np.ndarray, groups: np.ndarray, score: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Say how doubtful new images are, which of them are unsure, and which far from all groups."""
     from sklearn.decomposition import PCA
-    from sklearn.neighbors import NearestNeighbors
 
     from tfl_helpers.clustering import Doubt
 
-    if known.z is None or len(known.z) <= NEAREST:
+    if known.z is None or len(known.z) < FEW:
         return np.full(len(z), np.nan), score < CLEAR, np.zeros(len(z), bool)
     some = np.random.default_rng(0).permutation(len(known.z))[:MOST_ASKED]
-    old, new, centre = known.z[some], _unit(z), known.z[some].mean(axis=0)
-    search = NearestNeighbors(n_neighbors=NEAREST).fit(_unit(old - centre))
-    usual = np.quantile(search.kneighbors()[0].mean(axis=1), USUAL)
-    far = search.kneighbors(_unit(new - centre))[0].mean(axis=1) > usual
+    old, new = known.z[some], _unit(z)
+    far = far_from(np.concatenate([old, new]), np.arange(len(old) + len(new)) < len(old), USUAL)
     pca = PCA(min(64, *old.shape), random_state=0).fit(old)
-    ranking = Doubt(
-        _unit(pca.transform(old)), known.table["group"].to_numpy()[some].astype(str), random_state=0
-    )
+    before = known.table["group"].to_numpy()[some].astype(str)
+    ranking = Doubt(_unit(pca.transform(old)), before, random_state=0)
     doubt = ranking.of(_unit(pca.transform(new)), groups.astype(str))
+    far = far[len(old) :]
     return doubt, far | (doubt > 1 - known.table["unsure"].mean()), far
 
 

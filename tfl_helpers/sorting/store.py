@@ -59,7 +59,9 @@ class Store:
         """Make the folder and open its store; what a killed run left unfinished is cleared away."""
         out.mkdir(parents=True, exist_ok=True)
         try:
-            with closing(sqlite3.connect(out / STORE, timeout=0)) as base:
+            # Strings of PyArrow, which pandas takes where it is installed, hold valid text only.
+            plain = pd.option_context("mode.string_storage", "python")
+            with plain, closing(sqlite3.connect(out / STORE, timeout=0)) as base:
                 # Locked until it is closed: two runs at once would undo each other's results.
                 base.execute("PRAGMA locking_mode = EXCLUSIVE")
                 with base:
