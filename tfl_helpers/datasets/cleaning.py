@@ -100,9 +100,9 @@ def inspect(
         One row per image: a folder's sorted by name, a set's in its own order. Columns: `file`
         (path within the folder, or name or position in the set); `width`, `height` (pixels of the
         upright image); `mode` (Pillow's, such as "RGB"); `bytes` (size of the file or array);
-        `problem` ("" or some of `PROBLEMS`, joined by ", "); `detail` (the same in plain words);
-        `duplicate_of` (the one of its kind that stays, or ""); `keep` (False where leaving the file
-        out is advised).
+        `problem` ("" or some of `PROBLEMS` and `quality.MARKS`, joined by ", "); `detail` (the same
+        in plain words); `duplicate_of` (the one of its kind that stays, or ""); `keep` (False where
+        leaving the file out is advised).
 
     References
     ----------
@@ -216,8 +216,8 @@ def inspect_file(
     dict
         `codes` (some of `PROBLEMS`) and `notes`, lists of str; as far as they are known `link`,
         `bytes`, `mode`, `width`, `height`, `values` (least and largest, of more than 8 bits),
-        `digest` (SHA-256), `hash` (bool (64,)) and `thumbnail` (uint8 (3, 256)). No content of a
-        file raises an error.
+        `digest` (SHA-256), `looks` (`quality.measure`), `hash` (bool (64,)) and `thumbnail` (uint8
+        (3, 256)). No content of a file raises an error.
     """
     row = {"codes": [], "notes": []}
     try:
