@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFile, ImageOps
 from sklearn.datasets import load_sample_image
 
 from tfl_helpers import datasets
-from tfl_helpers.datasets import cleaning
+from tfl_helpers.datasets import cleaning, quality
 from tfl_helpers.lessons.samples import make_messy_folder
 
 COLUMNS = ["file", "width", "height", "mode", "bytes", "problem", "detail", "duplicate_of", "keep"]
@@ -358,7 +358,7 @@ def test_whatever_is_in_a_folder_it_is_a_row_of_the_report(tmp_path_factory, fil
     assert list(report["file"]) == sorted(path.name for path in folder.iterdir())
     assert len(report) <= len(written)
     for row in report.itertuples():
-        assert set(row.problem.split(", ")) <= {"", *cleaning.PROBLEMS}
+        assert set(row.problem.split(", ")) <= {"", *cleaning.PROBLEMS, *quality.MARKS}
         if row.keep:
             assert datasets.read_image(folder / row.file).shape == (row.height, row.width, 3)
 

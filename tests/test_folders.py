@@ -21,7 +21,7 @@ from sklearn.datasets import load_sample_image
 from test_sorting import contents, sort, table_of
 
 from tfl_helpers import __main__ as command
-from tfl_helpers import datasets, evaluation, sorting
+from tfl_helpers import datasets, evaluation, features, sorting
 from tfl_helpers.datasets import cleaning
 
 PHOTOS = {kind: Image.fromarray(load_sample_image(f"{kind}.jpg")) for kind in ("china", "flower")}
@@ -80,6 +80,39 @@ def test_what_was_said_follows_renamed_folders(two_kinds, tmp_path, names):
     assert (after["corrected"] == "confirmed").all() and after["group"].nunique() == 2
     assert after["group"].to_dict() == before["group"].to_dict()
     assert summary["counts"]["corrected, not here"] == 0
+
+
+def test_renamed_and_moved_files_keep_their_features_and_moved_results_go_on(
+    two_kinds, tmp_path, monkeypatch
+):
+    out, there = tmp_path / "out", tmp_path / "there"
+    before = sort(two_kinds, out, groups=2, arrange="link")
+    shutil.move(out, there)
+    with monkeypatch.context() as patch:
+        patch.setattr(cleaning, "inspect_file", lambda path, *_: pytest.fail(f"{path} is read"))
+        assert sort(two_kinds, there)["finished"] == before["finished"]
+    extractor, computed = features.extractor, []
+
+    def counting(*how):
+        compute = extractor(*how)
+        return lambda images: computed.append(len(images)) or compute(images)
+
+    monkeypatch.setattr(features, "extractor", counting)
+    groups = {Path(file).name: group for file, group in table_of(there)["group"].items()}
+    moved = shutil.move(two_kinds, tmp_path / "moved")
+    (moved / "2024").rename(moved / "summer")
+    for number, path in enumerate(sorted((moved / "2023").iterdir())):
+        os.utime(path, (number, number))  # as copying to another disk does
+    after = sort(moved, there, arrange="link")
+    assert computed == [] and after["groups"] == before["groups"]
+    table = table_of(there)["group"]
+    assert {Path(file).name: group for file, group in table.items()} == groups
+    assert {Path(file).parts[0] for file in table.index} == {"2023", "summer"}
+    links = [path for path in (there / "sorted").rglob("*.png")]
+    assert len(links) == 40 and all(path.exists() for path in links)
+    part("china", np.random.default_rng(9)).save(moved / "new.png")
+    sort(moved, there)
+    assert computed == [1] and len(table_of(there)) == 41
 
 
 def test_names_and_groups_follow_a_renamed_folder_where_little_was_said(two_kinds, tmp_path):

@@ -1,6 +1,8 @@
 """Sort a folder of images, say what this machine can do, make bundles for other machines.
 
 python -m tfl_helpers sort FOLDER --out OUT
+python -m tfl_helpers predict NEW_FOLDER --model OUT/model.keras
+python -m tfl_helpers like FILE --in OUT
 python -m tfl_helpers check
 python -m tfl_helpers prefetch --out DIR mnist cifar10 --backbone MobileNetV2
 """
@@ -60,6 +62,20 @@ WHEELS = {
 NEAR = "images that look nearly like another: group them too (keep, as it is), or leave them out"
 LARGEST = "size up to which images are read that are no JPEGs (179), for the memory's sake"
 ARRANGE = "also fill OUT/sorted with a folder per group and one of the unsure, of copies or links"
+EXPORT = (
+    "also write OUT/export for other tools: imagefolder (a folder per label), csv, coco, "
+    "labelstudio, parquet; several by commas"
+)
+
+PREDICT = """Say in which group of a sorted folder new images belong. A row per file, as in sort:
+
+  group, score    and the model's probability of it
+  doubt, unsure   as of the sorted images; images far from all groups are unsure, too
+  problem         why a file cannot be used, or that it is far from all groups
+
+Names, doubt and what is far come from what lies beside the model: leave it in OUT."""
+PREDICTIONS = "table to write (predictions.csv), outside of FOLDER"
+OUT = "results of sort; the folder is not read again"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "prefetch" and not (options.names or options.backbone or options.wheels):
         parser.error("nothing to fetch: give names of data sets, --backbone, or --wheels")
     try:
-        return {"check": _check, "sort": _sort, "prefetch": _prefetch}[options.command](options)
+        return globals()[f"_{options.command}"](options)
     except (OSError, ValueError) as error:
         _say(f"error: {error}", sys.stderr)
         return 1
@@ -96,6 +112,30 @@ def _sort(options: argparse.Namespace) -> int:
         _say("stopped; what was read is kept: the same command goes on from there", sys.stderr)
         return 130
     _say(sorting.summary_text(found, options.out), sys.stdout)
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from tfl_helpers.sorting.predict import FAR, predict_folder
+
+    asked = {name: value for name, value in vars(options).items() if name != "command"}
+    table = predict_folder(**asked)
+    if lacks := table.attrs["lacks"]:
+        _say(f"beside the model there is {lacks}: what it tells alone has to do", sys.stderr)
+    far, used = table["problem"].str.endswith(FAR).sum(), (table["group"] != "").sum()
+    _say(
+        f"{len(table):,} files: {used:,} in groups, {table['unsure'].sum():,} of them unsure, "
+        f"{far:,} far from all groups; {len(table) - used:,} could not be used\nsee {options.out}",
+        sys.stdout,
+    )
+    return 0
+
+
+def _like(options: argparse.Namespace) -> int:
+    from tfl_helpers.sorting.predict import most_like
+
+    table = most_like(options.file, options.results, options.n)
+    _say(table.to_string(index=False, justify="left", float_format="{:.3f}".format), sys.stdout)
     return 0
 
 
@@ -167,11 +207,25 @@ def _parser() -> argparse.ArgumentParser:
     sort.add_argument("--examples", type=Path, metavar="CSV", help=EXAMPLES)
     sort.add_argument("--corrections", type=Path, metavar="CSV", help="exported by gallery.html")
     sort.add_argument("--arrange", choices=["copy", "link"], help=ARRANGE)
+    sort.add_argument("--export", action="append", metavar="KIND", help=EXPORT)
     sort.add_argument("--near-duplicates", choices=["keep", "drop"], default="keep", help=NEAR)
     sort.add_argument("--all-files", action="store_true", help="also hidden files and thumbnails")
     sort.add_argument("--max-megapixels", type=float, metavar="N", help=LARGEST)
     sort.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (0)")
     sort.add_argument("--quiet", dest="progress", action="store_false", help="no progress bars")
+    about = "say in which group of a sorted folder new images belong"
+    new = commands.add_parser("predict", help=about, description=PREDICT, formatter_class=plain)
+    new.add_argument("folder", type=_path, metavar="FOLDER", help="new images; only read")
+    new.add_argument("--model", type=_path, required=True, help="OUT/model.keras of sort")
+    new.add_argument(
+        "--out", type=_path, default="predictions.csv", metavar="CSV", help=PREDICTIONS
+    )
+    new.add_argument("--all-files", action="store_true", help="also hidden files and thumbnails")
+    new.add_argument("--quiet", dest="progress", action="store_false", help="no progress bars")
+    like = commands.add_parser("like", help="list the images of a sorted folder most like one")
+    like.add_argument("file", type=_path, metavar="FILE", help="an image, of the folder or new")
+    like.add_argument("--in", dest="results", type=_path, required=True, metavar="OUT", help=OUT)
+    like.add_argument("-n", type=int, default=20, help="how many (20)")
     return parser
 
 

@@ -2,8 +2,8 @@
 
 `catalogue` describes the sets that have a name, `sources` finds and reads their files, `sets` loads
 one; `decode` reads an image file of any kind, `images` many; `answers` seals; `scenes` cuts crops
-out of street scenes; `cleaning` and `duplicates` say what is wrong with a folder; `files` writes
-and downloads whole.
+out of street scenes; `cleaning`, `quality` and `duplicates` say what is wrong with a folder;
+`files` writes and downloads whole.
 """
 
 from tfl_helpers.datasets.answers import SealedAnswers, SealedError

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
+from tfl_helpers.datasets import quality
 from tfl_helpers.datasets.decode import (
     LARGE,
     RAW,
@@ -31,13 +32,7 @@ from tfl_helpers.datasets.decode import (
 )
 from tfl_helpers.datasets.duplicates import find_duplicates, find_near_duplicates
 from tfl_helpers.datasets.files import progress_bar
-from tfl_helpers.datasets.images import (
-    FolderImages,
-    ImageSet,
-    as_images,
-    check_images,
-    list_files,
-)
+from tfl_helpers.datasets.images import FolderImages, ImageSet, as_images, check_images, list_files
 
 # Every problem and what it means. A file with one of the first nine is better left out;
 # `datasets.read_image` deals with the other six.
@@ -59,6 +54,8 @@ PROBLEMS = {
     "rotated": "stored turned or mirrored (EXIF): it is put upright",
 }
 LEAVE_OUT = list(PROBLEMS)[:9]
+SIDE = 64  # pixels that are looked at
+FEW, MANY = 50, 20_000  # images between which they are compared by features
 STARTS = b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*", b"RIFF"
 
 
@@ -103,9 +100,9 @@ def inspect(
         One row per image: a folder's sorted by name, a set's in its own order. Columns: `file`
         (path within the folder, or name or position in the set); `width`, `height` (pixels of the
         upright image); `mode` (Pillow's, such as "RGB"); `bytes` (size of the file or array);
-        `problem` ("" or some of `PROBLEMS`, joined by ", "); `detail` (the same in plain words);
-        `duplicate_of` (the one of its kind that stays, or ""); `keep` (False where leaving the file
-        out is advised).
+        `problem` ("" or some of `PROBLEMS` and `quality.MARKS`, joined by ", "); `detail` (the same
+        in plain words); `duplicate_of` (the one of its kind that stays, or ""); `keep` (False where
+        leaving the file out is advised).
 
     References
     ----------
@@ -135,10 +132,13 @@ def report(
     rows: Sequence[dict[str, Any]],
     near_duplicate_distance: int = 6,
     read: Callable[[int], np.ndarray] | None = None,
+    embed: Callable[[list[int]], np.ndarray] | None = None,
 ) -> pd.DataFrame:
-    """Put what `inspect_file` found in each file together, and find what is there twice.
+    """Put what `inspect_file` found in each file together, and find what is there twice or odd.
 
     `read` returns the pixels at a position: near-duplicates that differ in none are duplicates.
+    `embed` returns features of those at some positions: they tell more near-duplicates, and what
+    is unlike all others.
     """
     codes, leave_out = [set(row["codes"]) for row in rows], set(LEAVE_OUT)
     order = sorted(range(len(rows)), key=lambda i: _rank(rows[i]))  # originals come first
@@ -146,16 +146,29 @@ def report(
     copies = {order[i]: order[first] for i, first in found.items()}
     for i in copies:
         codes[i].add("duplicate")
+    marks = quality.find_marks(
+        [{} if c & leave_out else r for r, c in zip(rows, codes, strict=True)]
+    )
     fine = [i for i in order if "hash" in rows[i] and not codes[i] & leave_out]
+    near = None
+    if embed is not None and FEW <= len(fine) <= MANY:
+        near = quality.near_ones(embed(fine))
+        for place in np.flatnonzero(quality.unlike_all(near[1])):
+            marks[fine[place]] = marks[fine[place]] or {"outlier"}
+        empty = [bool(marks[i] & {"blurred", "low-information"}) for i in fine]
+        near[1][empty] = np.inf  # what shows little is near much
     hashes = np.array([rows[i]["hash"] for i in fine]).reshape(-1, 64)
     thumbnails = np.array([rows[i]["thumbnail"] for i in fine])
-    for i, first in find_near_duplicates(hashes, thumbnails, near_duplicate_distance).items():
+    same = find_near_duplicates(hashes, thumbnails, near_duplicate_distance, near)
+    for i, first in same.items():
         i, first = fine[i], fine[first]
         same = read is not None and _same_pixels(rows, i, first, read)
         codes[i].add("duplicate" if same else "near-duplicate")
         copies[i] = first
-    problems = [[code for code in PROBLEMS if code in found] for found in codes]
-    meanings = [[PROBLEMS[code] for code in found] for found in problems]
+    known = PROBLEMS | quality.MARKS
+    both = zip(codes, marks, strict=True)
+    problems = [[code for code in known if code in found | marked] for found, marked in both]
+    meanings = [[known[code] for code in found] for found in problems]
     columns = {
         "file": names,
         "width": [row.get("width") for row in rows],
@@ -203,8 +216,8 @@ def inspect_file(
     dict
         `codes` (some of `PROBLEMS`) and `notes`, lists of str; as far as they are known `link`,
         `bytes`, `mode`, `width`, `height`, `values` (least and largest, of more than 8 bits),
-        `digest` (SHA-256), `hash` (bool (64,)) and `thumbnail` (uint8 (3, 256)). No content of a
-        file raises an error.
+        `digest` (SHA-256), `looks` (`quality.measure`), `hash` (bool (64,)) and `thumbnail` (uint8
+        (3, 256)). No content of a file raises an error.
     """
     row = {"codes": [], "notes": []}
     try:
@@ -247,10 +260,11 @@ def _inspect_file(path: Path, row: dict[str, Any], value_range: tuple | None) ->
     except Image.DecompressionBombError as error:
         row["codes"], row["notes"] = ["huge"], [str(error)]
         return  # never decoded
-    thumbnail = read_image(path, (32, 32), value_range)  # a large JPEG is decoded at reduced size
+    size = min(row["height"], SIDE), min(row["width"], SIDE)
+    small = read_image(path, size, value_range)  # a large JPEG is decoded at reduced size
     with open(path, "rb") as file:
         row["digest"] = hashlib.file_digest(file, "sha256").digest()
-    _inspect_pixels(Image.fromarray(thumbnail), row)
+    _inspect_pixels(Image.fromarray(small), row)
     if "values" in row:
         low, high = value_range or find_range([row["values"]])
         row["notes"].append(f"{low:,.0f} becomes black, {high:,.0f} white")
@@ -266,7 +280,8 @@ def _inspect_array(pixels: np.ndarray) -> dict[str, Any]:
     image = Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
     _inspect_header(image, row)
     row["digest"] = hashlib.sha256(np.ascontiguousarray(pixels)).digest()
-    _inspect_pixels(image.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR), row)
+    size = min(image.width, SIDE), min(image.height, SIDE)
+    _inspect_pixels(image.convert("RGB").resize(size, Image.Resampling.BILINEAR), row)
     return row
 
 
@@ -277,8 +292,10 @@ def _inspect_header(image: Image.Image, row: dict[str, Any]) -> None:
         row.update(width=image.height, height=image.width)
 
 
-def _inspect_pixels(thumbnail: Image.Image, row: dict[str, Any]) -> None:
-    """Note what images are compared by, from 32 x 32 pixels of one."""
+def _inspect_pixels(small: Image.Image, row: dict[str, Any]) -> None:
+    """Note what images are compared and marked by, from at most 64 x 64 pixels of one."""
+    row["looks"] = quality.measure(np.asarray(small))
+    thumbnail = small.resize((32, 32), Image.Resampling.BILINEAR)
     if _is_plain(np.asarray(thumbnail)):
         row["codes"].append("blank")
     row["hash"] = imagehash.phash(thumbnail).hash.ravel()

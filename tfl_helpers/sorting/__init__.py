@@ -9,7 +9,8 @@ stopped run goes on where it was and a later one looks at new files only::
 
 `pipeline` has the recipe; `reading` reads files, and `store` remembers what was learned of them;
 `grouping`, `levels`, `corrections` and `following` are the next steps; `table`, `gallery` (what
-goes into it: `drawing`; what it asks: `asking`), `arrange` and `summary` what it writes.
+goes into it: `drawing`; what it asks: `asking`), `arrange`, `export` and `summary` what it writes;
+`predict` looks at new images.
 """
 
 from tfl_helpers.sorting.corrections import (
@@ -17,9 +18,11 @@ from tfl_helpers.sorting.corrections import (
     propagate_corrections,
     read_corrections,
 )
+from tfl_helpers.sorting.export import EXPORTS
 from tfl_helpers.sorting.gallery import thumbnail, write_gallery
 from tfl_helpers.sorting.grouping import CLUSTERERS, cluster
 from tfl_helpers.sorting.pipeline import RESULTS, sort_folder
+from tfl_helpers.sorting.predict import most_like, predict_folder
 from tfl_helpers.sorting.store import STORE, Store
 from tfl_helpers.sorting.summary import summary_text
 from tfl_helpers.sorting.table import COLUMNS, CORRECTED, read_table, write_table

@@ -1,40 +1,59 @@
-"""A folder per group, of copies of the images or of links to them.
+"""A folder per group, of copies of the images or of links to them; and what else is handed out.
 
 A run takes away and replaces only what an earlier run put there and nobody has changed since.
 """
 
 import os
-import re
 import shutil
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
+from pathvalidate import sanitize_filename
 
 from tfl_helpers.datasets import file_hash, progress_bar, write_whole
 from tfl_helpers.sorting.store import Store
 from tfl_helpers.sorting.table import numbered
-
-NO_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')  # on some system or other
 
 
 def fill_folders(
     folder: Path, out: Path, table: pd.DataFrame, how: str, store: Store, progress: bool
 ) -> list[str]:
     """Fill a folder per group; return what a user put or changed there, which is left alone."""
-    target = out / "sorted"
     table = table[table["group"] != ""]
-    folders, digests = _folder_names(sorted(set(table["group"]))), store.digests()
+    folders = safe_names(sorted(set(table["group"])), taken=["unsure"])
     wanted = {
-        f"{'unsure' if row.unsure else folders[row.group]}/{row.file}": row.file
+        f"{'unsure' if row.unsure else folders[row.group]}/{row.file}": folder / row.file
         for row in table.itertuples()
     }
-    marks = {
-        place: f"-> {(folder / file).resolve()}" if how == "link" else f"sha256 {digests[file]}"
-        for place, file in wanted.items()
-    }
-    recorded = store.arranged()
-    known = marks | recorded  # what is there already, and as it would be made, may be ours
+    marks = file_marks(wanted, table["file"], how, store)
+    return put_files(out / "sorted", wanted, marks, store.arranged(), store.arrange, progress)
+
+
+def file_marks(
+    wanted: Mapping[str, Path], files: Iterable[str], how: str, store: Store
+) -> dict[str, str]:
+    """Say of each place what will be there: where a link leads, or the digest of a copy."""
+    if how == "link":
+        return {place: f"-> {path.resolve()}" for place, path in wanted.items()}
+    digests = store.digests()
+    return {place: f"sha256 {digests[file]}" for place, file in zip(wanted, files, strict=True)}
+
+
+def put_files(
+    target: Path,
+    wanted: Mapping[str, Path | bytes],
+    marks: Mapping[str, str],
+    recorded: Mapping[str, str],
+    remember: Callable[[dict[str, str]], None],
+    progress: bool,
+) -> list[str]:
+    """Put files, or what they hold, at places in a folder, where earlier ones were `recorded`.
+
+    Each has a mark, see `file_marks`. What a user put or changed there is left alone and returned.
+    """
+    known = {**marks, **recorded}  # what is there already, and as it would be made, may be ours
     linked = {
         p for p in known if not (target / p).parent.resolve().is_relative_to(target.resolve())
     }
@@ -47,12 +66,15 @@ def fill_folders(
                 break
             os.rmdir(inner)
     todo = [p for p in marks if p not in alone and (p not in ours or known[p] != marks[p])]
-    store.arrange({place: marks[place] for place in marks if place not in alone})
-    for place in progress_bar(progress, todo, desc="sorted", unit="file", delay=1):
-        source = (folder / wanted[place]).resolve()
-        if source.exists():  # it may be gone by now
+    remember({place: marks[place] for place in marks if place not in alone})
+    for place in progress_bar(progress, todo, desc=target.name, unit="file", delay=1):
+        source, link = wanted[place], marks[place].startswith("->")
+        if isinstance(source, bytes):
             with write_whole(target / place) as part:
-                part.symlink_to(source) if how == "link" else shutil.copy2(source, part)
+                part.write_bytes(source)
+        elif source.exists():  # it may be gone by now
+            with write_whole(target / place) as part:
+                part.symlink_to(source.resolve()) if link else shutil.copy2(source, part)
     return alone
 
 
@@ -64,11 +86,31 @@ def _is_as_made(path: Path, mark: str) -> bool:
     return path.is_file() and file_hash(path, content) == content
 
 
-def _folder_names(groups: Sequence[str]) -> dict[str, str]:
-    """Make a name for a folder from the name of a group, which may hold anything."""
-    folders, taken = {}, {"unsure"}
-    for group in groups:
-        plain = NO_NAME.sub("_", group)[:60].strip(" .") or "_"
-        folders[group] = next(name for name in numbered(plain) if name.lower() not in taken)
-        taken.add(folders[group].lower())
-    return folders
+def safe_names(
+    names: Iterable[str], *, taken: Iterable[str] = (), suffixes: bool = False
+) -> dict[str, str]:
+    """Make a name of a folder from each text, that every system takes; or of a file (`suffixes`).
+
+    Where names are told apart by case or Unicode form alone, which some systems don't, the second
+    gets a number.
+
+    Examples
+    --------
+    >>> safe_names(["a/b", "A:b", "con", "Ende..."])
+    {'a/b': 'a_b', 'A:b': 'A_b 2', 'con': 'con_', 'Ende...': 'Ende'}
+    """
+    made, taken = {}, {_folded(name) for name in taken}
+    for name in names:
+        text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
+        stem, suffix = os.path.splitext(text) if suffixes else (text, "")
+        suffix = sanitize_filename(suffix[:20], "_", platform="universal").rstrip(" .")
+        end = stem.encode()[-180:].decode(errors="ignore")  # a path's end tells most
+        plain = (end if suffixes else stem[:60]).strip(" .") or "_"
+        plain = sanitize_filename(plain, "_", platform="universal")
+        made[name] = next(n + suffix for n in numbered(plain) if _folded(n + suffix) not in taken)
+        taken.add(_folded(made[name]))
+    return made
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()

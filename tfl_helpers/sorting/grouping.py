@@ -40,9 +40,8 @@ class Settings:
     arrange: str | None
     near_duplicates: str
     balance: str = "auto"
-    views: Sequence[
-        Sequence[str]
-    ] = ()  # names of what is computed of each image, by part of backbone
+    views: Sequence[Sequence[str]] = ()  # names of what is computed, by part of backbone
+    export: Sequence[str] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,10 +151,11 @@ def _led(
     return follow(rows, groups, said, free, seed=seed)
 
 
-def far_from(z: np.ndarray, known: np.ndarray) -> np.ndarray:
+def far_from(z: np.ndarray, known: np.ndarray, usual: float = 0.99) -> np.ndarray:
     """Say which rows of z (n, d) are farther from the `known` ones than these from one another.
 
-    That is: their mean distance from the nearest five, seen from the mean, is above 99 % of theirs.
+    That is: their mean distance from the nearest five, seen from the mean, is above 99 % of theirs,
+    or what is `usual`.
     The leading components would not do: in what is new may be what the known ones lack.
     """
     from sklearn.neighbors import NearestNeighbors
@@ -166,9 +166,9 @@ def far_from(z: np.ndarray, known: np.ndarray) -> np.ndarray:
         return far
     centre, some = z[known].mean(axis=0), np.flatnonzero(known)[:MOST_FITTED]
     search = NearestNeighbors(n_neighbors=min(5, len(some) - 1)).fit(normalize(z[some] - centre))
-    usual = np.quantile(search.kneighbors()[0].mean(axis=1), 0.99)
+    most = np.quantile(search.kneighbors()[0].mean(axis=1), usual)
     for rows in np.array_split(np.flatnonzero(~known), -(-(~known).sum() // AT_ONCE)):
-        far[rows] = search.kneighbors(normalize(z[rows] - centre))[0].mean(axis=1) > usual
+        far[rows] = search.kneighbors(normalize(z[rows] - centre))[0].mean(axis=1) > most
     return far
 
 

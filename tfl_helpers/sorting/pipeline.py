@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,8 @@ import numpy as np
 import pandas as pd
 
 import tfl_helpers
-from tfl_helpers.datasets import (
-    cleaning,
-    file_hash,
-    progress_bar,
-    read_image,
-    walk,
-    write_whole,
-)
+from tfl_helpers.datasets import cleaning, file_hash, progress_bar, read_image, walk, write_whole
 from tfl_helpers.datasets.decode import at_most
-from tfl_helpers.sorting.arrange import fill_folders
 from tfl_helpers.sorting.corrections import (
     MOST_FITTED,
     names_from_examples,
@@ -32,6 +24,7 @@ from tfl_helpers.sorting.corrections import (
     write_answers,
 )
 from tfl_helpers.sorting.drawing import draw_page
+from tfl_helpers.sorting.export import checked_exports, hand_out
 from tfl_helpers.sorting.grouping import CLUSTERERS, Groups, Settings, find_groups
 from tfl_helpers.sorting.levels import with_levels
 from tfl_helpers.sorting.reading import load_network, read_new, views_of
@@ -40,7 +33,11 @@ from tfl_helpers.sorting.summary import summarise
 from tfl_helpers.sorting.table import read_table
 
 RESULTS = ("groups.csv", "gallery.html", "model.keras", "summary.json")
-BALANCES = ("auto", "relaxed", "none", "linked", "uniform")
+CHOICES = {
+    "arrange": ("copy", "link", None),
+    "balance": ("auto", "relaxed", "none", "linked", "uniform"),
+    "near_duplicates": ("keep", "drop"),
+}
 ANSWERS = "answers.csv"  # there if a person said something
 
 
@@ -57,6 +54,7 @@ def sort_folder(
     examples: str | Path | None = None,
     corrections: str | Path | None = None,
     arrange: str | None = None,
+    export: str | Sequence[str] | None = None,
     near_duplicates: str = "keep",
     all_files: bool = False,
     max_megapixels: float | None = None,
@@ -96,6 +94,9 @@ def sort_folder(
         The CSV file exported by gallery.html. What it says holds from now on; like images follow.
     arrange : {"copy", "link"}, optional
         Also fill `out`/sorted with a folder per group, and one of the unsure.
+    export : str or sequence of str, optional
+        Also write `out`/export for other tools: some of `EXPORTS`, "csv,coco" as well. Labels are
+        the groups' names; imagefolder has copies, or links where `arrange` is "link".
     near_duplicates : {"keep", "drop"}
         Whether images that look the same as another are grouped like all, or go where that one
         goes, as copies of the same bytes do.
@@ -122,7 +123,8 @@ def sort_folder(
         raise ValueError("the folder's path is empty, or that of the results: '.' is this folder")
     folder, out = Path(folder).expanduser(), Path(out).expanduser()
     names, passed = walk(folder, all_files)
-    settings = Settings(backbone, groups, clusterer, seed, arrange, near_duplicates, balance)
+    asked = arrange, near_duplicates, balance, (), checked_exports(export)
+    settings = Settings(backbone, groups, clusterer, seed, *asked)
     _check(folder, out, names, settings, corrections)
     known = None if examples is None else read_examples(examples, names)
     start, network = time.perf_counter(), load_network(backbone, size)  # with TensorFlow
@@ -132,11 +134,12 @@ def sort_folder(
         rows = _read(store, folder, out, names, views, corrections, progress)
         state = _state(settings, known, names, rows)
         if corrections is None and _is_up_to_date(out, store, settings, state):
-            return json.loads((out / "summary.json").read_text(encoding="utf-8"))
+            summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+            return hand_out(summary, folder, out, store, settings, progress)
         read = time.perf_counter()
         with progress_bar(progress, total=4, unit="step") as steps:
             _next(steps, "looking for copies")
-            looked = _look_for_copies(folder, names, rows, store, near_duplicates)
+            looked = _look_for_copies(folder, names, rows, store, settings)
             used = looked["file"][looked["keep"]].tolist()
             _next(steps, "finding groups")
             found = find_groups(store, used, settings, (looked["duplicate_of"] != "").sum())
@@ -146,14 +149,12 @@ def sort_folder(
             draw_page(folder, out, table, looked, found, store, seed, progress)
             _next(steps, "training the model")
             _write_model(out, network, found, seed, looks)
-        alone = fill_folders(folder, out, table, arrange, store, progress) if arrange else []
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
         summary = summarise(folder, settings, looked, table, found, seconds)
         one_name = store.fact("one_name") if corrections else None
-        summary |= {"left_alone": alone, "passed_over": passed, "one_name": one_name}
+        summary |= {"passed_over": passed, "one_name": one_name}
         summary["counts"]["corrected, not here"] = _write_answers(out, store, table["file"])
-        with write_whole(out / "summary.json") as part:
-            part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        summary = hand_out(summary, folder, out, store, settings, progress)
         if not used:
             why = f"see {out / 'groups.csv'}"
             raise ValueError(f"none of the {len(names):,} files in {folder} can be used: {why}")
@@ -172,18 +173,16 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings, correc
         raise FileExistsError(f"{out} is a file: choose a new folder for the results")
     if out.is_dir() and any(out.iterdir()) and not _is_result(out):
         raise FileExistsError(f"{out} holds files that no earlier run made: choose a new folder")
-    if settings.arrange and (out / "sorted").is_symlink():
-        raise FileExistsError(f"{out / 'sorted'} is a link: its files are not this run's to change")
+    for name, asked in (("sorted", settings.arrange), ("export", settings.export)):
+        if asked and (out / name).is_symlink():
+            raise FileExistsError(f"{out / name} is a link: its files are not this run's to change")
     if not names:
         raise ValueError(f"{folder} holds no file: check the path")
     if k not in (None, "auto", "kinds") and (type(k) is not int or k < 1):
         raise ValueError(f"groups is a whole number from 1, 'auto' or 'kinds', not {k!r}")
-    if settings.arrange not in (None, "copy", "link"):
-        raise ValueError(f"arrange is 'copy', 'link' or None, not {settings.arrange!r}")
-    if settings.balance not in BALANCES:
-        raise ValueError(f"balance is one of {', '.join(BALANCES)}, not {settings.balance!r}")
-    if settings.near_duplicates not in ("keep", "drop"):
-        raise ValueError(f"near_duplicates is 'keep' or 'drop', not {settings.near_duplicates!r}")
+    for name, known in CHOICES.items():
+        if (value := getattr(settings, name)) not in known:
+            raise ValueError(f"{name} is {' or '.join(map(repr, known))}, not {value!r}")
     if (name := settings.clusterer) not in CLUSTERERS:
         raise ValueError(f"no clusterer is called {name!r}; there are {', '.join(CLUSTERERS)}")
     if corrections is not None and not (out / "groups.csv").is_file():
@@ -255,20 +254,23 @@ def _state(settings: Settings, known: Any, names: list[str], rows: list[dict]) -
 
 
 def _is_up_to_date(out: Path, store: Store, settings: Settings, state: str) -> bool:
-    asked_anew = settings.groups not in (None, store.fact("groups")) or settings.arrange
+    asked_anew = settings.groups not in (None, store.fact("groups"))
     whole = all((out / name).is_file() for name in RESULTS)
     return whole and not asked_anew and state == store.fact("state")
 
 
 def _look_for_copies(
-    folder: Path, names: list[str], rows: list[dict], store: Store, near: str
+    folder: Path, names: list[str], rows: list[dict], store: Store, settings: Settings
 ) -> pd.DataFrame:
     """Report on all files; near-duplicates that are to be kept count as images of their own."""
     whole = store.fact("range")
     looked = cleaning.report(
-        names, rows, read=lambda i: read_image(folder / names[i], value_range=whole)
+        names,
+        rows,
+        read=lambda i: read_image(folder / names[i], value_range=whole),
+        embed=lambda some: store.features(settings.views, [names[i] for i in some]),
     )
-    if near == "keep":  # the little that differs may be all that matters
+    if settings.near_duplicates == "keep":  # the little that differs may be all that matters
         reasons = looked["problem"].str.split(", ").map(set(cleaning.LEAVE_OUT).intersection)
         looked["keep"] |= reasons == {"near-duplicate"}
     return looked

@@ -84,6 +84,7 @@ def read_new(
                 block = some[start : start + at_once]
                 wanted = [views if value_range else lacking[name] for name in block]
                 files = list(pool.map(partial(_read, folder, value_range), wanted, block))
+                store.recall(files)  # of those that were only renamed or moved
                 bar.set_postfix(compute(files, wanted))
                 store.save(files)
                 bar.update(len(files))
@@ -110,7 +111,8 @@ def _computer(views: Sequence[Any]) -> Callable[[list[FileRead], list[list]], di
     def compute(files: list[FileRead], wanted: list[list]) -> dict[str, str]:
         speeds = {}
         for view in views:
-            some = [f for f, w in zip(files, wanted, strict=True) if f.pixels and view in w]
+            pairs = zip(files, wanted, strict=True)
+            some = [f for f, w in pairs if f.pixels and view in w and view.name not in f.z]
             if some:
                 start = time.perf_counter()
                 z = computes[view.name](np.stack([file.pixels[_size(view)] for file in some]))

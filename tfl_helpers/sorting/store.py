@@ -31,16 +31,8 @@ OLDER = (
 )
 SAID = CORRECTED[2:]  # marks of what a person said of one image
 FREE = "free"  # mark of one of which nobody said anything, that follows the names of others
-ABOUT = (
-    "codes",
-    "notes",
-    "link",
-    "bytes",
-    "mode",
-    "width",
-    "height",
-    "values",
-)  # of a file, as text
+# What is kept of a file as text
+ABOUT = ("codes", "notes", "link", "bytes", "mode", "width", "height", "values", "looks")
 
 
 @dataclass(eq=False)
@@ -67,13 +59,16 @@ class Store:
         """Make the folder and open its store; what a killed run left unfinished is cleared away."""
         out.mkdir(parents=True, exist_ok=True)
         try:
-            with closing(sqlite3.connect(out / STORE, timeout=0)) as base:
+            # Strings of PyArrow, which pandas takes where it is installed, hold valid text only.
+            plain = pd.option_context("mode.string_storage", "python")
+            with plain, closing(sqlite3.connect(out / STORE, timeout=0)) as base:
                 # Locked until it is closed: two runs at once would undo each other's results.
                 base.execute("PRAGMA locking_mode = EXCLUSIVE")
                 with base:
                     base.execute("BEGIN EXCLUSIVE")
                     for table in TABLES:
                         base.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+                    base.execute("CREATE INDEX IF NOT EXISTS by_digest ON files (digest)")
                     if base.execute("SELECT 1 FROM sqlite_master WHERE name = 'sorted'").fetchone():
                         for change in OLDER:
                             base.execute(change)
@@ -102,6 +97,14 @@ class Store:
         )
         found = self._base.execute(query, (view,))
         return {os.fsdecode(name): tuple(stat) for name, *stat in found}
+
+    def recall(self, files: Iterable[FileRead]) -> None:
+        """Fill in features of the same bytes under another name, but of deep images."""
+        query = "SELECT backbone, z FROM features JOIN files USING (name) WHERE digest = ?"
+        for file in files:
+            if "values" not in file.row:
+                for view, z in self._base.execute(query, (file.row.get("digest"),)):
+                    file.z[view] = np.frombuffer(z, "float16")
 
     def save(self, files: Iterable[FileRead]) -> None:
         """Save what was learned of some files; what was known of them before goes."""
@@ -251,14 +254,20 @@ class Store:
         found = self._base.execute("SELECT name, digest FROM files WHERE digest IS NOT NULL")
         return {os.fsdecode(name): digest.hex() for name, digest in found}
 
-    def arranged(self) -> dict[str, str]:
-        """Give what the last run put into the folders: place to link or digest."""
+    def arranged(self, under: str = "") -> dict[str, str]:
+        """Give what the last run put into the folders, or `under` another: place to its mark."""
         found = self._base.execute("SELECT place, mark FROM arranged")
-        return {os.fsdecode(place): mark for place, mark in found}
+        places = {os.fsdecode(place): mark for place, mark in found}
+        return {
+            place.removeprefix(under): mark
+            for place, mark in places.items()
+            if place.startswith(under or "../") == bool(under)
+        }
 
-    def arrange(self, marks: dict[str, str]) -> None:
+    def arrange(self, marks: dict[str, str], under: str = "") -> None:
         """Remember what is put into the folders, in place of what was there before."""
         with self._base as base:
-            base.execute("DELETE FROM arranged")
-            values = [(os.fsencode(place), mark) for place, mark in marks.items()]
+            gone = [(os.fsencode(under + place),) for place in self.arranged(under)]
+            base.executemany("DELETE FROM arranged WHERE place = ?", gone)
+            values = [(os.fsencode(under + place), mark) for place, mark in marks.items()]
             base.executemany("INSERT INTO arranged VALUES (?, ?)", values)

@@ -92,8 +92,12 @@ def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
         )
     if alone := summary.get("left_alone"):
         lines.append(
-            f"left alone in sorted: {len(alone):,} files that you put there or changed, such as "
-            f"{alone[0]}"
+            f"left alone: {len(alone):,} files that you put there or changed, such as {alone[0]}"
+        )
+    if exported := summary.get("exported"):
+        lines.append(
+            f"exported to {Path(out) / 'export'}: {exported['images']:,} images as "
+            f"{', '.join(exported['as'])}; {exported['left out']:,} files in no group are left out"
         )
     return "\n".join([*lines, f"look at them: {Path(out) / 'gallery.html'}"])
 
