@@ -1,0 +1,196 @@
+"""Grading: what a class may hand in harms nothing, and is judged by checks it cannot redefine."""
+
+import csv
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "tools").is_dir(), reason="tools/ is part of the repository"
+)
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+A = "def nearest_image(z, centre):\n    return ((z - centre) ** 2).sum(1).argmin()"
+C = "def accuracy(true, predicted):\n    return (true == predicted).mean()"
+D = """def share_right(a, b, c, d):
+    names = {g: max(set(b[a == g]), key=list(b[a == g]).count) for g in set(c)}
+    return sum(names[g] == t for g, t in zip(c, d)) / len(d)"""
+CHECK_A, CHECK_C = 'check("00-a", nearest_image)', 'check("00-c", accuracy)'
+BET = 'guess, confidence = "same", 0.7\nbet("00-b", guess, confidence)'
+NO_CHECK = "check = bet = lambda *given: None  # what it is here does not matter"
+
+# Five cells each: whose notebook, and what it does.
+HAND_INS = {
+    "solved": [
+        NO_CHECK,
+        f"{A}\n{CHECK_A}",
+        BET,
+        f"{C}\n{CHECK_C}",
+        f"{D}\ncheck('00-d', share_right)",
+    ],
+    "half": [
+        NO_CHECK,
+        f"def nearest_image(z, centre):\n    return ((z - centre) ** 2).sum(1).argmax()\n{CHECK_A}",
+        "guess, confidence = ..., ...\nbet('00-b', guess, confidence)",
+        f"{C}\n{CHECK_C}",
+        "accuracy = 'written over later'",
+    ],
+    "a loop": [
+        f"{A}\n{CHECK_A}",
+        f"while True:\n    pass\n{CHECK_C}",
+        f"{C}\n{CHECK_C}",
+        "def share_right(a, b, c, d):\n    while True: pass",
+        "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass",
+    ],
+    "deletes": [
+        "import shutil, pathlib, os",
+        "for place in (HERE, '..', '.', os.environ['HOME']):\n"
+        "    shutil.rmtree(place, ignore_errors=True)",
+        "pathlib.Path(HERE, 'was_here').write_text('x')",
+        f"{A}\n{CHECK_A}",
+        f"{C}\n{CHECK_C}",
+    ],
+    "redefines": [
+        "def check(*given):\n    print('Right: all of it')",
+        "import tfl_helpers.lessons as lessons, sys, builtins\nsys.modules['tfl_helpers.lessons."
+        "exercises.checks'] = lessons\nbuiltins.print = check",
+        f"def nearest_image(z, centre):\n    print('Right: yes')\n    return 'Right: '\n{CHECK_A}",
+        f"accuracy = lambda true, said: 'Right: '\n{CHECK_C}",
+        "print('Right: 00-d')",
+    ],
+    "prints": [
+        f"{A}\n{CHECK_A}",
+        "line = 'x' * 10**6",
+        "while True:\n    print(line)",
+        "import sys\nsys.stdout.write(line * 1000)",
+        f"{C}\n{CHECK_C}",
+    ],
+    "crashes": [f"{A}\n{CHECK_A}", "import os", "os._exit(3)", f"{C}\n{CHECK_C}", "1"],
+    "eats": [
+        f"{A}\n{CHECK_A}",
+        "all = []",
+        "while True:\n    all.append(bytearray(10**8))",
+    ],
+    "no notebook": None,
+}
+
+
+def write(path, cells):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in cells]), path)
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """Rows of grades.csv by (who, exercise), the page, and the folder that was graded."""
+    folder, out = tmp_path_factory.mktemp("handed_in"), tmp_path_factory.mktemp("out")
+    for who, cells in HAND_INS.items():
+        if cells is None:
+            (folder / who).mkdir()
+            (folder / who / "00_start_here.ipynb").write_text("an essay")
+        else:
+            harmful = [source.replace("HERE", repr(str(folder))) for source in cells]
+            write(folder / who / "00_start_here.ipynb", harmful)
+    limits = {"seconds": 25, "cell_seconds": 1, "memory": 1.0, "jobs": 3}
+    assert load("grade").grade(folder, out, **limits) == 0
+    with (out / "grades.csv").open(newline="") as file:
+        rows = {(row["who"], row["exercise"]): row for row in csv.DictReader(file)}
+    return rows, (out / "class.html").read_text(), folder
+
+
+def right(graded, who):
+    """Letters of the exercises that somebody has right."""
+    rows = {name[-1]: row for (one, name), row in graded[0].items() if one == who}
+    return "".join(name for name, row in rows.items() if row["right"] == "1")
+
+
+def test_every_hand_in_has_a_row_for_each_exercise(graded):
+    names = [f"00-{letter}" for letter in "abcde"]
+    assert list(graded[0]) == [(who, name) for who in sorted(HAND_INS) for name in names]
+    assert list(graded[0]["solved", "00-a"]) == list(load("grade").COLUMNS)
+
+
+def test_what_is_solved_is_right_and_what_is_open_is_not(graded):
+    assert right(graded, "solved") == "abcd"
+    assert "'share'" in graded[0]["solved", "00-e"]["hint"]
+
+
+def test_half_gets_half_with_hints_and_a_name_used_again_does_no_harm(graded):
+    assert right(graded, "half") == "c"
+    assert "farthest away" in graded[0]["half", "00-a"]["hint"]
+    assert graded[0]["half", "00-b"]["hint"].startswith("Your turn")
+
+
+def test_one_that_loops_for_ever_keeps_what_it_had(graded):
+    assert right(graded, "a loop") == "ac"
+    assert "stopped after 25 seconds in code cell 5" in graded[0]["a loop", "00-e"]["hint"]
+
+
+def test_one_that_deletes_harms_nobody(graded):
+    assert right(graded, "deletes") == "ac"
+    if not load("grade").sandbox():
+        pytest.skip("this machine cannot keep a process from writing elsewhere")
+    assert sorted(path.name for path in graded[2].iterdir()) == sorted(HAND_INS)
+    assert all((graded[2] / who / "00_start_here.ipynb").is_file() for who in HAND_INS)
+
+
+def test_one_that_redefines_check_gets_nothing(graded):
+    assert right(graded, "redefines") == ""
+
+
+def test_one_that_prints_without_end_goes_on(graded):
+    assert right(graded, "prints") == "ac"
+
+
+def test_one_that_crashes_keeps_what_it_had(graded):
+    assert right(graded, "crashes") == "a"
+    assert graded[0]["crashes", "00-c"]["hint"] == "the process ended in code cell 3"
+
+
+def test_one_that_eats_memory_is_stopped(graded):
+    assert right(graded, "eats") == "a"
+
+
+def test_what_is_no_notebook_says_so(graded):
+    assert right(graded, "no notebook") == ""
+    assert "is no notebook" in graded[0]["no notebook", "00-a"]["hint"]
+
+
+def test_the_page_says_what_was_hard(graded):
+    page = graded[1]
+    assert (
+        page.count("<h1") == 1 and "farthest away" in page and f"{len(HAND_INS)} notebooks" in page
+    )
+    places = [page.index(f"<th scope=row>{name}</th>") for name in ("00-e", "00-c", "00-a")]
+    assert places == sorted(places)  # the hardest first
+    assert "<script" not in page
+
+
+def test_whose_notebook_and_which_is_found_without_a_folder_for_each(tmp_path):
+    write(tmp_path / "ada_00_start_here.ipynb", ["pass"])
+    write(tmp_path / "final (2).ipynb", [f"{A}\n{CHECK_A}"])
+    write(tmp_path / ".ipynb_checkpoints" / "x.ipynb", ["pass"])
+    found = load("grade").hand_ins(tmp_path)
+    assert [(one.who, one.number) for one in found] == [("ada", "00"), ("final (2)", "00")]
+
+
+def test_every_exercise_of_the_series_has_a_call(tmp_path):
+    grade = load("grade")
+    paths = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    for path in paths:
+        tagged = json.loads(path.read_text())["cells"]
+        count = sum("exercise" in cell["metadata"].get("tags", []) for cell in tagged)
+        assert len(grade.exercises(path.stem[:2])) == count

@@ -1,0 +1,362 @@
+"""Editions of the notebooks, each made from the one that is edited: for students, teachers, walls.
+
+python tools/notebooks.py edition student|solutions|teacher|slides|print [NN ...] --out DIR
+
+No edition is ever edited by hand. Those for students and teachers are notebooks, slides and print
+are pages that need nothing but a browser (slides also need reveal.js, see `slides_page`).
+"""
+
+import ast
+import contextlib
+import importlib.util
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import class_minutes
+import nbformat
+from jinja2 import DictLoader
+from nbconvert import SlidesExporter
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from traitlets.config import Config
+
+import notebooks
+
+ROOT = notebooks.ROOT
+QUESTIONS = ROOT / "docs" / "teaching" / "questions.md"
+REVEAL = "https://unpkg.com/reveal.js@5.2.1"  # unless a copy is given
+CHECK = re.compile(r'^(check|bet)\("(\d\d-[a-z])".*', re.MULTILINE | re.DOTALL)
+AWAY = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")  # a link to a file of the repository
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    """Tags of a cell; none for most."""
+    return cell.metadata.get("tags", [])
+
+
+def without_solutions(notebook: NotebookNode) -> NotebookNode:
+    """Copy a notebook without the cells that show a solution, and without links that lead out."""
+    notebook = nbformat.from_dict(notebook)
+    notebook.cells = [cell for cell in notebook.cells if "solution" not in tags(cell)]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = AWAY.sub(r"\1", cell.source)
+    return notebook
+
+
+def student(notebook: NotebookNode, keep_outputs: bool = False) -> NotebookNode:
+    """Leave exercises open; each becomes two cells, the answer's and, locked, the check's.
+
+    They carry nbgrader's metadata, and the notebook that of Otter. nbgrader gives points unless
+    a cell raises: run it with TFL_STRICT_EXERCISES=1, which makes a check raise what it says.
+    """
+    notebook, cells, names = without_solutions(notebook), [], []
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and not keep_outputs:
+            cell.outputs, cell.execution_count = [], None
+        found = CHECK.search(cell.source) if "exercise" in tags(cell) else None
+        if not found:
+            cells.append(cell)
+            continue
+        name, last = found[2], new_code_cell(found[0], id=f"{cell.id}-check")
+        last.metadata["nbgrader"] = _nbgrader(f"{name}-check", grade=True)
+        if keep_outputs:
+            last.outputs, last.execution_count = cell.outputs, cell.execution_count
+            cell.outputs = []
+        cell.source = cell.source[: found.start()].rstrip()
+        cell.metadata["nbgrader"] = _nbgrader(name, grade=False)
+        cells += [cell, last]
+        names.append((found[1], name, found[0]))
+    notebook.cells = cells
+    tests = {name.replace("-", "_"): _otter(kind, name, call) for kind, name, call in names}
+    notebook.metadata["otter"] = {"OK_FORMAT": True, "tests": tests}
+    return notebook
+
+
+def _nbgrader(name: str, grade: bool) -> NotebookNode:
+    """Metadata of an answer, or of the cell that grades it."""
+    about = {"grade": grade, "grade_id": name, "locked": grade, "solution": not grade}
+    about |= {"task": False, "schema_version": 3} | ({"points": 1} if grade else {})
+    return NotebookNode(about)
+
+
+def _otter(kind: str, name: str, call: str) -> dict:
+    """Test of an exercise as Otter keeps it: a doctest of what the check says, or a bet that is."""
+    lines = [f"from tfl_helpers.lessons.exercises import {kind}", "import contextlib, io"]
+    lines += ["said = io.StringIO()", f"with contextlib.redirect_stdout(said): {call}"]
+    right = "Right: " if kind == "check" else "Noted: "
+    code = "".join(f">>> {line}\n" for line in lines[:-1]) + f">>> {lines[-1]}\n... \n"
+    code += f">>> said.getvalue().startswith({right!r})\nTrue"
+    case = {"code": code, "hidden": False, "locked": False}
+    suite = {"cases": [case], "scored": True, "setup": "", "teardown": "", "type": "doctest"}
+    return {"name": name.replace("-", "_"), "points": 1, "suites": [suite]}
+
+
+def solutions(notebook: NotebookNode) -> NotebookNode:
+    """Fill in every exercise; what its open cell had printed goes."""
+    notebook = notebooks.solved(notebook)
+    for cell in notebook.cells:
+        if "exercise" in tags(cell):
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+def discussion() -> dict[tuple[str, str], list[str]]:
+    """Questions of docs/teaching/questions.md by notebook ("03") and section ("1", "start")."""
+    found: dict[tuple[str, str], list[str]] = {}
+    number = ""
+    for line in QUESTIONS.read_text("utf-8").splitlines():
+        if heading := re.match(r"## (\d\d) · ", line):
+            number = heading[1]
+        elif question := re.match(r"- (?:Section (\d+)|(Start|End)): (.*)", line):
+            place = question[1] or question[2].lower()
+            found.setdefault((number, place), []).append(question[3])
+    return found
+
+
+def lesson(number: str) -> tuple[ModuleType, str]:
+    """Typical answers to the exercises of a notebook, from tests/lessons: module and source."""
+    path = next((ROOT / "notebooks").glob(f"{number}_*.ipynb"))
+    file = ROOT / "tests" / "lessons" / f"{path.stem[3:]}.py"
+    spec = importlib.util.spec_from_file_location(f"lesson_{path.stem}", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module, file.read_text("utf-8")
+
+
+def typical(number: str) -> dict[str, list[tuple[str, str]]]:
+    """Typical wrong answers of each exercise, as they are written, and the hint each one gets."""
+    from tfl_helpers.lessons.exercises import bets, check
+
+    module, source = lesson(number)
+    written = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and re.fullmatch(r"\d\d-[a-z]", str(key.value)):
+                    written[key.value] = value
+    found = {}
+    for name, about in module.EXERCISES.items():
+        if "wrong" not in about:
+            hints, _ = bets.QUESTIONS[name]
+            found[name] = [(f'"{answer}"', hint) for answer, hint in hints.items()]
+            continue
+        keys = [key.value for key in written[name].keys]
+        answers = written[name].values[keys.index("wrong")].elts
+        found[name] = []
+        for (answer, _), node in zip(about["wrong"], answers, strict=True):
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                check(name, answer, *about.get("context", ()))
+            segment = " ".join(ast.get_source_segment(source, node.elts[0]).split())
+            found[name].append((segment, said.getvalue().strip().removeprefix("Not yet: ")))
+    return found
+
+
+def teacher(notebook: NotebookNode) -> NotebookNode:
+    """Add minutes, expected answers, typical mistakes with their hints, and what to ask a class."""
+    from tfl_helpers.lessons.exercises import bets, checks
+
+    notebook = nbformat.from_dict(notebook)
+    number = notebook.cells[0].source[2:4]
+    mistakes, asked = typical(number), discussion()
+    measured = json.loads(notebooks.MEASURED.read_text("utf-8"))
+    seconds = [row["seconds"] for row in measured if row["name"].startswith(number)]
+    minutes = class_minutes.minutes(notebook, *seconds)
+    cells, place, name = [], "start", ""
+    for cell in notebook.cells:
+        parts = [cell.source]
+        if cell.cell_type == "markdown" and "solution" not in tags(cell):
+            parts = re.split(r"(?m)^(?=## )", AWAY.sub(r"\1", cell.source))
+        for text in parts:
+            heading = re.match(r"## (?:(\d+)\. |(Your turn|Summary))", text)
+            if heading:
+                cells += _ask(asked.get((number, place), []))
+                place = heading[1] or "end"
+                if place in minutes:
+                    text = text.replace(
+                        "\n", f"\n\n{_note(f'about {minutes[place]:.0f} minutes')}\n", 1
+                    )
+            if text.strip():
+                cells.append(NotebookNode(cell | {"source": text.rstrip("\n")}))
+        if found := CHECK.search(cell.source) if "exercise" in tags(cell) else None:
+            name = found[2]
+        if "solution" in tags(cell):
+            cells[-1].source = cell.source.replace("<details>", "<details open>")
+            shows = (checks.CHECKERS.get(name) or bets.QUESTIONS[name])[1]
+            lines = [_note(f"exercise {name}, {minutes[name[-1]]:.0f} minutes"), ""]
+            lines += [f"What it shows: {shows}", "", "| typical answer | what the reader is told |"]
+            rows = [f"| `{_cell(answer)}` | {_cell(hint)} |" for answer, hint in mistakes[name]]
+            cells.append(new_markdown_cell("\n".join([*lines, "|---|---|", *rows])))
+    cells += _ask(asked.get((number, "end"), []))
+    notebook.cells = cells
+    for place, cell in enumerate(notebook.cells):
+        cell.id = f"teacher-{place:03d}"
+    return notebook
+
+
+def _note(text: str) -> str:
+    return (
+        f"**For the teacher** · about {text}"
+        if text[0].isdigit()
+        else f"**For the teacher** · {text}"
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+def _ask(questions: list[str]) -> list[NotebookNode]:
+    if not questions:
+        return []
+    lines = [_note("ask the class:"), "", *(f"- {question}" for question in questions)]
+    return [new_markdown_cell("\n".join(lines))]
+
+
+def is_figure(cell: NotebookNode) -> bool:
+    """Tell whether the output of a cell shows something to look at."""
+    shown = "".join(o.get("data", {}).get("text/html", "") for o in cell.get("outputs", []))
+    return bool(re.search("<figure|<iframe|<table", shown))
+
+
+def slides(notebook: NotebookNode, words: int = 75, lines: int = 14) -> NotebookNode:
+    """One idea a slide: a heading and what fits below it; each figure by itself, without its code.
+
+    Settings and the code of figures and of cells of more than `lines` lines are left out: a room
+    reads none of it from a wall. Text of more than `words` words goes on on the next slide.
+    """
+    notebook, cells = without_solutions(notebook), []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cells += [new_markdown_cell(text) for text in _portions(cell.source, words)]
+            continue
+        if {"parameters", "jump-in"} & set(tags(cell)) and not is_figure(cell):
+            continue
+        long = len(cell.source.splitlines()) > lines
+        if is_figure(cell) or (long and cell.outputs):
+            cell.metadata["tags"] = [*tags(cell), "hide-code"]
+        elif long:
+            continue
+        cells.append(cell)
+    for place, cell in enumerate(cells):
+        new = cell.cell_type == "markdown" and re.match("##? ", cell.source)
+        cell.metadata["slideshow"] = {"slide_type": "slide" if new else "subslide"}
+        cell.id = f"slide-{place:03d}"
+    notebook.cells = cells
+    return notebook
+
+
+def _portions(text: str, words: int) -> list[str]:
+    """Part a text at headings, exercises and paragraphs, so that each part fits on a slide."""
+    blocks = re.findall(r"(?s)(?:```.*?```|.)+?(?:\n\s*\n|\Z)", text)
+    parts, size = [], 0
+    for block in (block.strip() for block in blocks):
+        length = len(block.split())
+        starts = re.match(r"#{1,3} |\*\*Exercise", block)
+        alone = parts and re.fullmatch(r"#{1,3} .*", parts[-1])
+        if not parts or starts or (size + length > words and not alone):
+            parts.append(block)
+            size = 0
+        else:
+            parts[-1] += f"\n\n{block}"
+        size += length
+    return [part for part in parts if part]
+
+
+SLIDES = """{%- extends 'reveal/index.html.j2' -%}
+{%- block html_head_js -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{%- endblock -%}
+{%- block html_head_css -%}
+<style>
+.reveal figure { margin: 0; } .reveal figure img { width: 100%; max-height: 600px; }
+.reveal figure img { object-fit: contain; background: white; }
+.reveal .slides section { text-align: left; } .reveal pre { box-shadow: none; }
+.reveal table { font-size: 16px; } .jp-InputPrompt, .jp-OutputPrompt { display: none; }
+</style>
+{%- endblock -%}
+{%- block footer_js -%}
+<script src="{{ resources.reveal.url_prefix }}/dist/reveal.js"></script>
+<script>
+if (window.Reveal) Reveal.initialize({hash: true, slideNumber: true, width: 1100, height: 700});
+</script>
+{%- endblock -%}
+"""
+
+
+def slides_page(notebook: NotebookNode, reveal: str = REVEAL) -> str:
+    """Turn slides into a page; `reveal` is the address of reveal.js or of a folder with its dist.
+
+    Without reveal.js (no network and no copy) the page still shows everything, as one long page.
+    """
+    config = Config()
+    config.TagRemovePreprocessor.enabled = True
+    config.TagRemovePreprocessor.remove_input_tags = {"hide-code"}
+    exporter = SlidesExporter(
+        config=config,
+        extra_loaders=[DictLoader({"lesson.html.j2": SLIDES})],
+        template_file="lesson.html.j2",
+        reveal_url_prefix=reveal,
+        reveal_theme="white",
+    )
+    about = {"metadata": {"name": notebooks.title(notebook)}}
+    return exporter.from_notebook_node(notebook, about)[0]
+
+
+PRINT = """<style>
+@page { size: A4; margin: 16mm 15mm; }
+@media print {
+  body, .jp-Notebook { font-size: 10.5pt; color: black; background: white; padding: 0; margin: 0; }
+  .jp-InputPrompt, .jp-OutputPrompt, .anchor-link, iframe { display: none !important; }
+  .jp-Cell { break-inside: auto; } figure, table, pre, img { break-inside: avoid; }
+  h1, h2, h3 { break-after: avoid; } p { orphans: 3; widows: 3; }
+  .highlight, .jp-CodeMirrorEditor { background: white !important; }
+  .highlight pre { border-left: 2pt solid black; padding-left: 6pt; white-space: pre-wrap; }
+  .highlight * { color: black !important; }
+  .highlight .k, .highlight .kn { font-weight: bold; }
+  .highlight .c1 { font-style: italic; }
+  figure img { filter: grayscale(1); max-width: 100%; max-height: 230mm; }
+  a { color: black; text-decoration: underline; }
+  table { border-collapse: collapse; } td, th { border: 0.5pt solid #555 !important; color: black; }
+}
+</style>"""
+
+
+def print_page(notebook: NotebookNode, solutions: bool = False) -> str:
+    """Turn a notebook into a page for A4 and grey ink; solutions are left out, or all open."""
+    notebook = nbformat.from_dict(notebook) if solutions else without_solutions(notebook)
+    text = notebooks.page(notebook).replace("<details>", "<details open>")
+    return text.replace("</head>", PRINT + "</head>", 1)
+
+
+def write(kind: str, names: list[str], out: Path, **options) -> int:
+    """Write an edition of the series, or of those notebooks whose names begin with `names`."""
+    out.mkdir(parents=True, exist_ok=True)
+    reveal = options.get("reveal") or REVEAL
+    if kind == "slides" and Path(reveal).is_dir():
+        shutil.copytree(Path(reveal) / "dist", out / "reveal.js" / "dist", dirs_exist_ok=True)
+        reveal = "reveal.js"
+    for path in notebooks.series(names):
+        notebook, target = nbformat.read(path, 4), out / path.name
+        if kind in ("slides", "print"):
+            target = out / f"{path.stem}.html"
+            if kind == "slides":
+                text = slides_page(slides(notebook), reveal)
+            else:
+                text = print_page(notebook, options.get("with_solutions", False))
+            target.write_text(text, encoding="utf-8")
+        else:
+            make = {"student": student, "solutions": solutions, "teacher": teacher}[kind]
+            more = {"keep_outputs": options.get("keep_outputs")} if kind == "student" else {}
+            nbformat.write(make(notebook, **more), target)
+        if kind == "solutions" and options.get("execute"):
+            done = notebooks.execute(target, target)
+            nbformat.write(notebooks.clean(nbformat.read(target, 4)), target)
+            if done.error:
+                print(f"{target}: FAILED  {done.error}")
+                return 1
+        print(target)
+    return 0
