@@ -70,9 +70,7 @@ def sections(notebook: NotebookNode) -> dict[str, list[NotebookNode]]:
             parts[current].append(cell)
             continue
         for text in re.split(r"(?m)^(?=## |\*\*Exercise \d\d-[a-z])", cell.source):
-            if found := re.match(
-                r"## (\d+)\. |\*\*Exercise \d\d-([a-z])|## (Your turn|Summary)", text
-            ):
+            if found := START.match(text):
                 current = found[1] or found[2] or "end"
             parts.setdefault(current, []).append(NotebookNode(cell | {"source": text}))
     return parts

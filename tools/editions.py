@@ -199,11 +199,7 @@ def teacher(notebook: NotebookNode) -> NotebookNode:
 
 
 def _note(text: str) -> str:
-    return (
-        f"**For the teacher** · about {text}"
-        if text[0].isdigit()
-        else f"**For the teacher** · {text}"
-    )
+    return f"**For the teacher** · {text}"
 
 
 def _cell(text: str) -> str:
