@@ -1,8 +1,12 @@
-"""Grading: what a class may hand in harms nothing, and is judged by checks it cannot redefine."""
+"""The teacher's kit: what a class hands in harms nothing; glossary, quiz and plans hold together.
+
+Hand-ins are judged by checks that they cannot redefine.
+"""
 
 import csv
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(
     not (ROOT / "tools").is_dir(), reason="tools/ is part of the repository"
 )
+
+
+KIT = ROOT / "docs" / "teaching"
+SERIES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
 def load(name):
@@ -104,7 +112,7 @@ def graded(tmp_path_factory):
         else:
             harmful = [source.replace("HERE", repr(str(folder))) for source in cells]
             write(folder / who / "00_start_here.ipynb", harmful)
-    limits = {"seconds": 25, "cell_seconds": 1, "memory": 1.0, "jobs": 3}
+    limits = {"seconds": 25, "cell_seconds": 2, "memory": 1.0, "jobs": 3}
     assert load("grade").grade(folder, out, **limits) == 0
     with (out / "grades.csv").open(newline="") as file:
         rows = {(row["who"], row["exercise"]): row for row in csv.DictReader(file)}
@@ -194,3 +202,143 @@ def test_every_exercise_of_the_series_has_a_call(tmp_path):
         tagged = json.loads(path.read_text())["cells"]
         count = sum("exercise" in cell["metadata"].get("tags", []) for cell in tagged)
         assert len(grade.exercises(path.stem[:2])) == count
+
+
+# What is bold in the notebooks to be stressed, and is no term.
+STRESSED = """
+a caution · a part of a person is no person · above
+a window at a random place shows background
+all · another number · answers to · before · below · brightness · change a setting
+classifier · contrast
+do neighbours share a group? · every · fairness · find the fault · good uses · halves
+how large groups are · mean · miss rate against false positives per image
+no answers at all · nowhere
+on the train part · other · predict · privacy · safety · score · sharpness · sizes of the groups
+surest · surprising · the default is drawn · what may change · which setting shall we take?
+whose labels? · why it fails there · write
+"""
+
+
+def bold(path):
+    """What the text of a notebook has in bold, in small letters."""
+    cells = nbformat.read(path, 4).cells
+    words = " ".join(
+        " ".join(re.sub("(?s)```.*?```|`[^`\n]*`", "", cell.source).split())
+        for cell in cells
+        if cell.cell_type == "markdown" and "solution" not in cell.metadata.get("tags", [])
+    )
+    found = (term.lower().strip(".:") for term in re.findall(r"\*\*(.+?)\*\*", words))
+    return {t for t in found if not re.match("exercise|time and memory|next$|the question", t)}
+
+
+@pytest.fixture(scope="module")
+def entries():
+    minutes = load("class_minutes")
+    return minutes, list(minutes.ENTRY.finditer((KIT / "glossary.md").read_text()))
+
+
+@pytest.mark.parametrize("path", SERIES, ids=lambda path: path.stem)
+def test_the_glossary_has_every_term_that_a_notebook_introduces(path, entries):
+    minutes, found = entries
+    known = {form for entry in found for form in minutes.forms(entry)}
+    stressed = {" ".join(words.split()) for words in re.split(r"[·\n]", STRESSED)}
+    assert not bold(path) - known - stressed
+
+
+def test_what_is_no_term_is_still_in_a_notebook():
+    stressed = {" ".join(words.split()) for words in re.split(r"[·\n]", STRESSED)} - {""}
+    assert not stressed - set().union(*(bold(path) for path in SERIES))
+
+
+def test_each_entry_of_the_glossary_leads_to_where_its_term_is(entries):
+    minutes, found = entries
+    lines = (KIT / "glossary.md").read_text().splitlines()
+    assert len(found) == sum(line.startswith("- **") for line in lines) > 90
+    names = [entry["name"].lower() for entry in found]
+    assert names == sorted(set(names))
+    places = {path.stem[:2]: minutes.texts(path.stem[:2]) for path in SERIES}
+    for entry in found:
+        words = places[entry["number"]].get(entry["place"], "").lower()
+        assert any(form in words for form in minutes.forms(entry)), (
+            f"{entry['name']} is not in {entry['place']}: python tools/class_minutes.py"
+        )
+        assert (KIT / entry["link"]).resolve().stem[:2] == entry["number"]
+
+
+def test_each_question_of_the_quiz_has_one_right_choice_and_reasons():
+    quiz, minutes = load("quiz"), load("class_minutes")
+    questions = quiz.read()
+    numbers = [question["notebook"] for question in questions]
+    assert numbers == [path.stem[:2] for path in SERIES for _ in range(3)]
+    places = {path.stem[:2]: minutes.sections(nbformat.read(path, 4)) for path in SERIES}
+    letters = []
+    for question in questions:
+        choices = question["choices"]
+        assert question["section"] in places[question["notebook"]], question["question"]
+        assert len(choices) >= 3 and len({choice["text"] for choice in choices}) == len(choices)
+        assert sum(choice["right"] for choice in choices) == 1
+        assert all(len(choice["because"].split()) >= 5 for choice in choices)
+        letters.append("abcd"[[choice["right"] for choice in choices].index(True)])
+    counts = [letters.count(letter) for letter in "abc"]
+    assert min(counts) >= len(questions) / 5, f"the right letters are {letters}"
+    longest = [max(q["choices"], key=lambda c: len(c["text"]))["right"] for q in questions]
+    assert sum(longest) <= len(questions) / 2, "the longest choice gives itself away"
+
+
+def test_the_quiz_prints_questions_first_and_answers_at_the_end(tmp_path):
+    quiz = load("quiz")
+    assert quiz.main(["03", "07", "--out", str(tmp_path / "quiz.html")]) == 0
+    page = (tmp_path / "quiz.html").read_text()
+    assert page.count('class="question"') == 6 and page.count("<h1>") == 1
+    questions, key = page.split('<div class="key">')
+    assert key.count("Right.") == 6 and questions.count("<details>") == 6
+    assert "notebook 03, section 5" in page and "details { display: none; }" in page
+    with pytest.raises(SystemExit, match="no question"):
+        quiz.main(["42", "--out", str(tmp_path / "none.html")])
+
+
+@pytest.mark.parametrize("page", sorted(KIT.glob("*.md")), ids=lambda path: path.stem)
+def test_links_of_the_kit_lead_somewhere(page):
+    text = page.read_text()
+    assert len(re.findall("^# ", text, re.MULTILINE)) == 1
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", text):
+        if "://" in target:
+            continue
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        if anchor:
+            titles = re.findall("^#+ (.*)", file.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", t).lower().replace(" ", "-") for t in titles}
+
+
+@pytest.mark.parametrize("name", ["guide", "method", "harm", "questions", "glossary"])
+def test_the_kit_types_no_measured_number(name):
+    text = re.sub(
+        r"(?s)```.*?```|`[^`]*`|<!-- minutes -->.*?<!-- end of minutes -->",
+        "",
+        (KIT / f"{name}.md").read_text(),
+    )
+    assert not re.search(r"\d\s?%|\b0\.\d{2,}|\d ?(?:GB|MB|seconds)\b", text)
+
+
+def test_the_plans_are_up_to_date_and_fit_into_lessons():
+    minutes = load("class_minutes")
+    shown = minutes.PLACE.search((KIT / "guide.md").read_text())[0]
+    assert shown == minutes.tables(), "python tools/class_minutes.py makes it anew"
+    found = minutes.series()
+    assert sum(minutes.lesson(plan, found) for _, plan in minutes.PLANS["One afternoon"]) <= 180
+    for title in ("Four lessons", "Eight lessons"):
+        lengths = [minutes.lesson(plan, found) for _, plan in minutes.PLANS[title]]
+        assert len(lengths) == {"F": 4, "E": 8}[title[0]] and max(lengths) <= 90
+
+
+def test_minutes_count_text_code_figures_exercises_and_running():
+    minutes = load("class_minutes")
+    figure = nbformat.v4.new_output("display_data", data={"text/html": "<figure></figure>"})
+    code = new_code_cell("x = 1\n" * 30, outputs=[figure])
+    exercise = new_code_cell("...", metadata={"tags": ["exercise", "write"]})
+    words = nbformat.v4.new_markdown_cell("# Title\n\n## 1. One\n\n" + "word " * 237)
+    task = nbformat.v4.new_markdown_cell("## Your turn\n\n**Exercise 00-a.** Do it.")
+    found = minutes.minutes(new_notebook(cells=[words, code, task, exercise]), seconds=60)
+    assert found["1"] == pytest.approx(240 / 120 + 30 / 15 + 0.75 + 1)
+    assert found["a"] == pytest.approx(4 / 120 + 1 / 15 + 6 + 1)

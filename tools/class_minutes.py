@@ -1,6 +1,7 @@
 """How long a class needs: minutes a section and plans, reckoned from the notebooks.
 
-python tools/class_minutes.py            writes the tables into docs/teaching/guide.md
+python tools/class_minutes.py   writes the tables of docs/teaching/guide.md, and puts right the
+                                places in docs/teaching/glossary.md where sections have moved
 
 Nobody timed a class. Text is counted at half the speed of silent reading, since it is read with
 thought; code, figures and each kind of exercise have minutes of their own (below), and running is
@@ -19,6 +20,12 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = ROOT / "docs" / "teaching" / "guide.md"
 MEASURED = ROOT / "tfl_helpers" / "results" / "notebooks.json"
+GLOSSARY = GUIDE.with_name("glossary.md")
+ENTRY = re.compile(
+    r"^- \*\*(?P<name>.+?)\*\*(?: \((?P<also>[^)]*)\))?: (?P<text>.*) "
+    r"\[(?P<number>\d\d), (?P<place>[^\]]+)\]\((?P<link>[^)]+)\)$",
+    re.MULTILINE,
+)
 PLACE = re.compile(r"(?<=<!-- minutes -->\n).*?(?=<!-- end of minutes -->)", re.DOTALL)
 
 START = re.compile(r"## (\d+)\. |\*\*Exercise \d\d-([a-z])|## (?:Your turn|Summary)")
@@ -120,12 +127,11 @@ def lesson(plan: dict[str, str], found: dict[str, dict[str, float]]) -> int:
 def tables() -> str:
     """Write the tables of the guide: each notebook, then each plan."""
     found = series()
-    lines = ["| notebook | minutes | of them: text, code, figures, running | exercises |"]
-    lines.append("|---|---|---|---|")
+    lines = ["| notebook | minutes | of them for exercises |", "|---|---|---|"]
     for number, parts in found.items():
         exercises = sum(value for name, value in parts.items() if re.fullmatch("[a-z]", name))
         total = sum(parts.values())
-        lines.append(f"| {number} | {whole(total)} | {total - exercises:.0f} | {exercises:.0f} |")
+        lines.append(f"| {number} | {whole(total)} | {whole(exercises)} |")
     for title, plan in PLANS.items():
         lines += ["", f"### {title}", "", "| lesson | sections (letters: exercises) | minutes |"]
         lines.append("|---|---|---|")
@@ -135,10 +141,38 @@ def tables() -> str:
     return "\n" + "\n".join(lines) + "\n\n"
 
 
+def texts(number: str) -> dict[str, str]:
+    """Text of each section of a notebook in one line, by its name in the glossary."""
+    path = next((ROOT / "notebooks").glob(f"{number}_*.ipynb"))
+    found = {}
+    for name, cells in sections(nbformat.read(path, 4)).items():
+        shown = f"section {name}" if name.isdigit() else name
+        shown = f"exercise {number}-{name}" if re.fullmatch("[a-z]", name) else shown
+        words = " ".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        found[shown] = " ".join(words.split())
+    return found
+
+
+def forms(entry: re.Match) -> list[str]:
+    """Forms of a term of the glossary, in small letters."""
+    return [entry["name"].lower(), *re.split(", ", (entry["also"] or entry["name"]).lower())]
+
+
+def moved(entry: re.Match) -> str:
+    """Put right the place of an entry: the first section that has the term, bold if any is."""
+    parts = {place: text.lower() for place, text in texts(entry["number"]).items()}
+    if any(form in parts.get(entry["place"], "") for form in forms(entry)):
+        return entry[0]
+    wanted = [f"**{form}" for form in forms(entry)] + forms(entry)
+    hits = [place for form in wanted for place, text in parts.items() if form in text]
+    return entry[0].replace(f", {entry['place']}]", f", {(hits or [entry['place']])[0]}]")
+
+
 def main() -> int:
-    """Write the tables anew."""
+    """Write tables and places anew."""
     text = GUIDE.read_text("utf-8")
     GUIDE.write_text(PLACE.sub(lambda _: tables(), text), "utf-8")
+    GLOSSARY.write_text(ENTRY.sub(moved, GLOSSARY.read_text("utf-8")), "utf-8")
     return 0
 
 

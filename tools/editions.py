@@ -14,9 +14,9 @@ import json
 import re
 import shutil
 from pathlib import Path
-from types import ModuleType
 
 import class_minutes
+import grade_worker
 import nbformat
 from jinja2 import DictLoader
 from nbconvert import SlidesExporter
@@ -27,6 +27,7 @@ from traitlets.config import Config
 import notebooks
 
 ROOT = notebooks.ROOT
+TOOLS = ROOT / "tools"
 QUESTIONS = ROOT / "docs" / "teaching" / "questions.md"
 REVEAL = "https://unpkg.com/reveal.js@5.2.1"  # unless a copy is given
 CHECK = re.compile(r'^(check|bet)\("(\d\d-[a-z])".*', re.MULTILINE | re.DOTALL)
@@ -118,51 +119,58 @@ def discussion() -> dict[tuple[str, str], list[str]]:
     return found
 
 
-def lesson(number: str) -> tuple[ModuleType, str]:
-    """Typical answers to the exercises of a notebook, from tests/lessons: module and source."""
-    path = next((ROOT / "notebooks").glob(f"{number}_*.ipynb"))
-    file = ROOT / "tests" / "lessons" / f"{path.stem[3:]}.py"
-    spec = importlib.util.spec_from_file_location(f"lesson_{path.stem}", file)
+def typical(number: str) -> dict[str, tuple[str, list[tuple[str, str]]]]:
+    """Look up, by exercise, what it shows, and typical wrong answers with the hint each one gets.
+
+    The answers are those of tests/lessons, as they are written there; the hints are what the
+    check says to them.
+    """
+    name = next((ROOT / "notebooks").glob(f"{number}_*.ipynb")).stem[3:]
+    file = ROOT / "tests" / "lessons" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"lesson_{name}", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module, file.read_text("utf-8")
-
-
-def typical(number: str) -> dict[str, list[tuple[str, str]]]:
-    """Typical wrong answers of each exercise, as they are written, and the hint each one gets."""
-    from tfl_helpers.lessons.exercises import bets, check
-
-    module, source = lesson(number)
-    written = {}
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values, strict=True):
-                if isinstance(key, ast.Constant) and re.fullmatch(r"\d\d-[a-z]", str(key.value)):
-                    written[key.value] = value
-    found = {}
+    checks, bets = grade_worker.own_checks(name)
+    found, written = {}, _written(file.read_text("utf-8"))
     for name, about in module.EXERCISES.items():
         if "wrong" not in about:
-            hints, _ = bets.QUESTIONS[name]
-            found[name] = [(f'"{answer}"', hint) for answer, hint in hints.items()]
+            hints, shows = bets.QUESTIONS[name]
+            found[name] = shows, [(f'"{answer}"', hint) for answer, hint in hints.items()]
             continue
-        keys = [key.value for key in written[name].keys]
-        answers = written[name].values[keys.index("wrong")].elts
-        found[name] = []
-        for (answer, _), node in zip(about["wrong"], answers, strict=True):
+        rows = []
+        for (answer, _), text in zip(about["wrong"], written[name], strict=True):
             with contextlib.redirect_stdout(io.StringIO()) as said:
-                check(name, answer, *about.get("context", ()))
-            segment = " ".join(ast.get_source_segment(source, node.elts[0]).split())
-            found[name].append((segment, said.getvalue().strip().removeprefix("Not yet: ")))
+                checks.check(name, answer, *about.get("context", ()))
+            rows.append((text, said.getvalue().strip().removeprefix("Not yet: ")))
+        found[name] = checks.CHECKERS[name][1], rows
+    return found
+
+
+def _written(source: str) -> dict[str, list[str]]:
+    """Source of the wrong answers to each exercise; of a function its name in words."""
+    found = {}
+    tables = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Dict)]
+    for node in tables:
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(key, ast.Constant) and re.fullmatch(r"\d\d-[a-z]", str(key.value)):
+                parts = {
+                    one.value: more for one, more in zip(value.keys, value.values, strict=True)
+                }
+                answers = [one.elts[0] for one in getattr(parts.get("wrong"), "elts", [])]
+                found[key.value] = [
+                    answer.id.replace("_", " ")
+                    if isinstance(answer, ast.Name)
+                    else f"`{' '.join(ast.unparse(answer).split())}`"
+                    for answer in answers
+                ]
     return found
 
 
 def teacher(notebook: NotebookNode) -> NotebookNode:
     """Add minutes, expected answers, typical mistakes with their hints, and what to ask a class."""
-    from tfl_helpers.lessons.exercises import bets, checks
-
     notebook = nbformat.from_dict(notebook)
     number = notebook.cells[0].source[2:4]
-    mistakes, asked = typical(number), discussion()
+    known, asked = typical(number), discussion()
     measured = json.loads(notebooks.MEASURED.read_text("utf-8"))
     seconds = [row["seconds"] for row in measured if row["name"].startswith(number)]
     minutes = class_minutes.minutes(notebook, *seconds)
@@ -174,22 +182,21 @@ def teacher(notebook: NotebookNode) -> NotebookNode:
         for text in parts:
             heading = re.match(r"## (?:(\d+)\. |(Your turn|Summary))", text)
             if heading:
-                cells += _ask(asked.get((number, place), []))
+                cells += _ask(asked.get((number, place), [])) if place != "end" else []
                 place = heading[1] or "end"
-                if place in minutes:
-                    text = text.replace(
-                        "\n", f"\n\n{_note(f'about {minutes[place]:.0f} minutes')}\n", 1
-                    )
+                if heading[1]:
+                    note = _note(f"minutes: about {minutes[place]:.0f}")
+                    text = text.replace("\n", f"\n\n{note}\n", 1)
             if text.strip():
                 cells.append(NotebookNode(cell | {"source": text.rstrip("\n")}))
         if found := CHECK.search(cell.source) if "exercise" in tags(cell) else None:
             name = found[2]
         if "solution" in tags(cell):
             cells[-1].source = cell.source.replace("<details>", "<details open>")
-            shows = (checks.CHECKERS.get(name) or bets.QUESTIONS[name])[1]
-            lines = [_note(f"exercise {name}, {minutes[name[-1]]:.0f} minutes"), ""]
+            shows, mistakes = known[name]
+            lines = [_note(f"exercise {name}, minutes: about {minutes[name[-1]]:.0f}"), ""]
             lines += [f"What it shows: {shows}", "", "| typical answer | what the reader is told |"]
-            rows = [f"| `{_cell(answer)}` | {_cell(hint)} |" for answer, hint in mistakes[name]]
+            rows = [f"| {_cell(answer)} | {_cell(hint)} |" for answer, hint in mistakes]
             cells.append(new_markdown_cell("\n".join([*lines, "|---|---|", *rows])))
     cells += _ask(asked.get((number, "end"), []))
     notebook.cells = cells
@@ -263,26 +270,6 @@ def _portions(text: str, words: int) -> list[str]:
     return [part for part in parts if part]
 
 
-SLIDES = """{%- extends 'reveal/index.html.j2' -%}
-{%- block html_head_js -%}{%- endblock -%}
-{%- block html_head_js_mathjax -%}{%- endblock -%}
-{%- block html_head_css -%}
-<style>
-.reveal figure { margin: 0; } .reveal figure img { width: 100%; max-height: 600px; }
-.reveal figure img { object-fit: contain; background: white; }
-.reveal .slides section { text-align: left; } .reveal pre { box-shadow: none; }
-.reveal table { font-size: 16px; } .jp-InputPrompt, .jp-OutputPrompt { display: none; }
-</style>
-{%- endblock -%}
-{%- block footer_js -%}
-<script src="{{ resources.reveal.url_prefix }}/dist/reveal.js"></script>
-<script>
-if (window.Reveal) Reveal.initialize({hash: true, slideNumber: true, width: 1100, height: 700});
-</script>
-{%- endblock -%}
-"""
-
-
 def slides_page(notebook: NotebookNode, reveal: str = REVEAL) -> str:
     """Turn slides into a page; `reveal` is the address of reveal.js or of a folder with its dist.
 
@@ -293,7 +280,9 @@ def slides_page(notebook: NotebookNode, reveal: str = REVEAL) -> str:
     config.TagRemovePreprocessor.remove_input_tags = {"hide-code"}
     exporter = SlidesExporter(
         config=config,
-        extra_loaders=[DictLoader({"lesson.html.j2": SLIDES})],
+        extra_loaders=[
+            DictLoader({"lesson.html.j2": (TOOLS / "slides.html.j2").read_text("utf-8")})
+        ],
         template_file="lesson.html.j2",
         reveal_url_prefix=reveal,
         reveal_theme="white",
@@ -302,30 +291,12 @@ def slides_page(notebook: NotebookNode, reveal: str = REVEAL) -> str:
     return exporter.from_notebook_node(notebook, about)[0]
 
 
-PRINT = """<style>
-@page { size: A4; margin: 16mm 15mm; }
-@media print {
-  body, .jp-Notebook { font-size: 10.5pt; color: black; background: white; padding: 0; margin: 0; }
-  .jp-InputPrompt, .jp-OutputPrompt, .anchor-link, iframe { display: none !important; }
-  .jp-Cell { break-inside: auto; } figure, table, pre, img { break-inside: avoid; }
-  h1, h2, h3 { break-after: avoid; } p { orphans: 3; widows: 3; }
-  .highlight, .jp-CodeMirrorEditor { background: white !important; }
-  .highlight pre { border-left: 2pt solid black; padding-left: 6pt; white-space: pre-wrap; }
-  .highlight * { color: black !important; }
-  .highlight .k, .highlight .kn { font-weight: bold; }
-  .highlight .c1 { font-style: italic; }
-  figure img { filter: grayscale(1); max-width: 100%; max-height: 230mm; }
-  a { color: black; text-decoration: underline; }
-  table { border-collapse: collapse; } td, th { border: 0.5pt solid #555 !important; color: black; }
-}
-</style>"""
-
-
 def print_page(notebook: NotebookNode, solutions: bool = False) -> str:
     """Turn a notebook into a page for A4 and grey ink; solutions are left out, or all open."""
     notebook = nbformat.from_dict(notebook) if solutions else without_solutions(notebook)
     text = notebooks.page(notebook).replace("<details>", "<details open>")
-    return text.replace("</head>", PRINT + "</head>", 1)
+    style = (TOOLS / "print.css").read_text("utf-8")
+    return text.replace("</head>", f"<style>\n{style}</style></head>", 1)
 
 
 def write(kind: str, names: list[str], out: Path, **options) -> int:

@@ -37,16 +37,20 @@ def own_checks(lesson: str) -> tuple[ModuleType, ModuleType]:
     """Import the checks of one notebook for this file alone: modules `checks` and `bets`."""
     import tfl_helpers.lessons as lessons
 
+    before = {name: sys.modules.pop(name) for name in [*sys.modules] if name.startswith(EXERCISES)}
+    shown = lessons.__dict__.pop("exercises", None)
     package = ModuleType(EXERCISES)  # in place of the real one, which imports all notebooks'
-    package.__path__ = [str(os.path.join(lessons.__path__[0], "exercises"))]
+    package.__path__ = [os.path.join(lessons.__path__[0], "exercises")]
     sys.modules[EXERCISES] = package
     checks = importlib.import_module(f"{EXERCISES}.checks")
     bets = importlib.import_module(f"{EXERCISES}.bets")
     importlib.import_module(f"{EXERCISES}.{lesson}")
     for name in [name for name in sys.modules if name.startswith(EXERCISES)]:
         del sys.modules[name]
-    if hasattr(lessons, "exercises"):
-        del lessons.exercises
+    sys.modules.update(before)
+    lessons.__dict__.pop("exercises", None)
+    if shown:
+        lessons.exercises = shown
     return checks, bets
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 QUIZ = Path(__file__).resolve().parents[1] / "docs" / "teaching" / "quiz.json"
 STYLE = """:root { color-scheme: light dark; }
-body { font: 12pt/1.45 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 12pt/1.45 system-ui, sans-serif; max-width: 46rem; }
+body { margin: 2rem auto; padding: 0 1rem; }
 li { margin: .2rem 0; } .question { break-inside: avoid; margin: 1.2rem 0; }
 .key { break-before: page; } summary { cursor: pointer; }
 @page { size: A4; margin: 18mm; }
@@ -60,7 +61,8 @@ def page(questions: list[dict]) -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Quiz</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>\n{STYLE}\n</style></head><body><h1>Quiz</h1>\n<p>One choice is right in each.</p>\n"
+        f"<style>\n{STYLE}\n</style></head><body><h1>Quiz</h1>\n"
+        "<p>One choice is right in each.</p>\n"
         + "\n".join(asked)
         + '\n<div class="key"><h2>Answers</h2>\n'
         + "\n".join(key)
