@@ -112,13 +112,16 @@ def test_slides_hold_one_idea_each(editions, path):
     made = editions.slides(read(path))
     nbformat.validate(made)
     for cell in made.cells:
-        assert cell.metadata.slideshow.slide_type in ("slide", "subslide")
+        assert cell.metadata.slideshow.slide_type in ("slide", "subslide", "-")
         if cell.cell_type == "markdown":
             assert len(re.findall("^#{1,3} ", cell.source, re.MULTILINE)) <= 1
             plain = re.sub(r"(?s)```.*?```|^\|.*?$", "", cell.source, flags=re.MULTILINE)
             assert len(plain.split()) <= 170, cell.source
         elif not editions.is_figure(cell) and "hide-code" not in cell.metadata.get("tags", []):
             assert len(cell.source.splitlines()) <= 14
+    plain = text(made, "markdown")
+    assert "## Settings" not in plain and "## Before you start" not in plain
+    assert "## Summary" in plain and "**Exercise" in plain
     figures = [cell for cell in read(path).cells if editions.is_figure(cell)]
     kept = [cell for cell in made.cells if editions.is_figure(cell)]
     assert len(kept) == len(figures) > 0

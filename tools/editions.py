@@ -31,6 +31,10 @@ TOOLS = ROOT / "tools"
 QUESTIONS = ROOT / "docs" / "teaching" / "questions.md"
 REVEAL = "https://unpkg.com/reveal.js@5.2.1"  # unless a copy is given
 CHECK = re.compile(r'^(check|bet)\("(\d\d-[a-z])".*', re.MULTILINE | re.DOTALL)
+UNSHOWN = re.compile(  # on a wall
+    r"^## (?:Before you start|Settings)\n.*?(?=^## |\Z)|^Run this cell.*?(?:\n\n|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
 AWAY = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")  # a link to a file of the repository
 
 
@@ -229,13 +233,15 @@ def is_figure(cell: NotebookNode) -> bool:
 def slides(notebook: NotebookNode, words: int = 75, lines: int = 14) -> NotebookNode:
     """One idea a slide: a heading and what fits below it; each figure by itself, without its code.
 
-    Settings and the code of figures and of cells of more than `lines` lines are left out: a room
-    reads none of it from a wall. Text of more than `words` words goes on on the next slide.
+    What a reader needs to start, settings, the code of figures and cells of more than `lines` lines
+    are left out: a room reads none of it from a wall. Text of more than `words` words goes on on
+    the next slide; a line or two share that of the figure they lead to.
     """
     notebook, cells = without_solutions(notebook), []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cells += [new_markdown_cell(text) for text in _portions(cell.source, words)]
+            source = UNSHOWN.sub("", cell.source)
+            cells += [new_markdown_cell(text) for text in _portions(source, words)]
             continue
         if {"parameters", "jump-in"} & set(tags(cell)) and not is_figure(cell):
             continue
@@ -247,7 +253,11 @@ def slides(notebook: NotebookNode, words: int = 75, lines: int = 14) -> Notebook
         cells.append(cell)
     for place, cell in enumerate(cells):
         new = cell.cell_type == "markdown" and re.match("##? ", cell.source)
-        cell.metadata["slideshow"] = {"slide_type": "slide" if new else "subslide"}
+        before = cells[place - 1]
+        short = before.cell_type == "markdown" and len(before.source.split()) <= 25
+        goes_on = place and cell.cell_type == "code" and short and before.source[0] != "#"
+        kind = "slide" if new else "-" if goes_on else "subslide"
+        cell.metadata["slideshow"] = {"slide_type": kind}
         cell.id = f"slide-{place:03d}"
     notebook.cells = cells
     return notebook
