@@ -32,7 +32,7 @@ QUESTIONS = ROOT / "docs" / "teaching" / "questions.md"
 REVEAL = "https://unpkg.com/reveal.js@5.2.1"  # unless a copy is given
 CHECK = re.compile(r'^(check|bet)\("(\d\d-[a-z])".*', re.MULTILINE | re.DOTALL)
 UNSHOWN = re.compile(  # on a wall
-    r"^## (?:Before you start|Settings)\n.*?(?=^## |\Z)|^Run this cell.*?(?:\n\n|\Z)",
+    r"^## (?:Before you start|Settings)$.*?(?=^## |\Z)|^Run this cell.*?(?:\n\n|\Z)",
     re.MULTILINE | re.DOTALL,
 )
 AWAY = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")  # a link to a file of the repository
