@@ -112,7 +112,7 @@ def graded(tmp_path_factory):
         else:
             harmful = [source.replace("HERE", repr(str(folder))) for source in cells]
             write(folder / who / "00_start_here.ipynb", harmful)
-    limits = {"seconds": 25, "cell_seconds": 2, "memory": 1.0, "jobs": 3}
+    limits = {"seconds": 30, "cell_seconds": 2, "memory": 1.0, "jobs": 3}
     assert load("grade").grade(folder, out, **limits) == 0
     with (out / "grades.csv").open(newline="") as file:
         rows = {(row["who"], row["exercise"]): row for row in csv.DictReader(file)}
@@ -144,7 +144,7 @@ def test_half_gets_half_with_hints_and_a_name_used_again_does_no_harm(graded):
 
 def test_one_that_loops_for_ever_keeps_what_it_had(graded):
     assert right(graded, "a loop") == "ac"
-    assert "stopped after 25 seconds in code cell 5" in graded[0]["a loop", "00-e"]["hint"]
+    assert "stopped after 30 seconds in code cell 5" in graded[0]["a loop", "00-e"]["hint"]
 
 
 def test_one_that_deletes_harms_nobody(graded):
