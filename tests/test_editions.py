@@ -186,3 +186,29 @@ def test_sections_are_numbered_without_a_gap(path, request):
         request.applymarker(pytest.mark.xfail(strict=False))
     numbers = re.findall(r"^## (\d+)\. ", text(read(path), "markdown"), re.MULTILINE)
     assert numbers == [str(n) for n in range(1, len(numbers) + 1)]
+
+
+def test_the_command_line_writes_editions_and_grades(editions, tmp_path, monkeypatch, capsys):
+    main = editions.notebooks.main
+    assert main(["edition", "student", "00", "03", "--out", str(tmp_path / "class")]) == 0
+    names = sorted(path.name for path in (tmp_path / "class").iterdir())
+    assert names == ["00_start_here.ipynb", "03_clustering.ipynb"]
+    assert "03_clustering.ipynb" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="no notebook in"):
+        main(["grade", str(tmp_path / "class" / "none"), "--out", str(tmp_path / "grades")])
+    with pytest.raises(SystemExit, match="no notebook is called"):
+        main(["edition", "print", "42", "--out", str(tmp_path)])
+
+
+def test_solutions_are_executed_on_demand_and_a_failure_is_said(editions, tmp_path, monkeypatch):
+    runs = []
+
+    def execute(path, out):
+        runs.append(path.name)
+        return editions.notebooks.Run(path.stem, 1.0, 1, "", error="" if len(runs) == 1 else "no")
+
+    monkeypatch.setattr(editions.notebooks, "execute", execute)
+    assert editions.write("solutions", ["00"], tmp_path) == 0 and not runs
+    assert editions.write("solutions", ["00"], tmp_path, execute=True) == 0
+    assert editions.write("solutions", ["00"], tmp_path, execute=True) == 1
+    assert runs == ["00_start_here.ipynb"] * 2
