@@ -8,6 +8,7 @@ import importlib.util
 import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -342,3 +343,22 @@ def test_minutes_count_text_code_figures_exercises_and_running():
     found = minutes.minutes(new_notebook(cells=[words, code, task, exercise]), seconds=60)
     assert found["1"] == pytest.approx(240 / 120 + 30 / 15 + 0.75 + 1)
     assert found["a"] == pytest.approx(4 / 120 + 1 / 15 + 6 + 1)
+
+
+def test_the_site_holds_every_page_and_its_packages_are_pinned(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    site = load("site_pages")
+    site.assemble(tmp_path / "source")
+    start = (tmp_path / "source" / "index.md").read_text().splitlines()
+    for path in [*SERIES, *KIT.glob("*.md")]:
+        assert str(path.relative_to(ROOT)) in start
+    api = [line for line in start if line.startswith("api/")]
+    assert "api/tfl_helpers.clustering.rst" in api and len(api) >= 12
+    page = (tmp_path / "source" / "api" / "tfl_helpers.clustering.rst").read_text()
+    assert "NeighbourClustering" in page and ":imported-members:" in page
+    compile((tmp_path / "source" / "conf.py").read_text(), "conf.py", "exec")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert {
+        re.match(r"[\w-]+", name)[0] for name in extras["optional-dependencies"]["site"]
+    } <= pinned
