@@ -120,6 +120,13 @@ def assemble(source: Path) -> None:
     (source / "conf.py").write_text(CONF, "utf-8")
 
 
+def mend(page: Path) -> None:
+    """Add what screen readers and keyboards need: the level of captions, a way to scroll code."""
+    text = page.read_text("utf-8")
+    text = text.replace('role="heading"><span', 'role="heading" aria-level="2"><span')
+    page.write_text(text.replace("<pre>", "<pre tabindex=0>"), "utf-8")
+
+
 def main() -> int:
     """Read the command line and build."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -129,7 +136,10 @@ def main() -> int:
     assemble(source)
     command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q"]
     more = {"TF_CPP_MIN_LOG_LEVEL": "3", "TFL_OFFLINE": "1"}
-    return subprocess.run([*command, source, options.out], env=os.environ | more).returncode
+    built = subprocess.run([*command, source, options.out], env=os.environ | more).returncode
+    for page in options.out.rglob("*.html"):
+        mend(page)
+    return built
 
 
 if __name__ == "__main__":
