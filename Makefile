@@ -1,4 +1,4 @@
-# make run | test | hostile | lab | notebooks | badges | clean; README.md has the plain commands for Windows and conda.
+# make run | test | hostile | lab | notebooks | class | site | badges | clean; README.md has the plain commands for Windows and conda.
 PYTHON ?= python3
 PROFILE ?= digits
 BIN := .venv/bin
@@ -20,7 +20,7 @@ WORKER := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 # The notebooks take longest, so the workers begin with them.
 TESTS := tests/test_notebooks.py tests tfl_helpers
 
-.PHONY: run test hostile lab notebooks badges clean
+.PHONY: run test hostile lab notebooks class site badges clean
 .DEFAULT_GOAL := run
 
 $(STAMP): pyproject.toml constraints.txt
@@ -47,6 +47,16 @@ lab: $(STAMP)  ## open the series in JupyterLab
 
 notebooks: $(STAMP)  ## make the committed outputs anew, measure time and memory
 	$(BIN)/python tools/notebooks.py refresh
+
+class: $(STAMP)  ## all editions and the quiz in build/class/; REVEAL=FOLDER: slides without a network
+	for kind in student solutions teacher slides print; do \
+	$(BIN)/python tools/notebooks.py edition $$kind --out build/class/$$kind \
+	$(if $(REVEAL),--reveal $(REVEAL)) || exit 1; done
+	$(BIN)/python tools/quiz.py --out build/class/quiz.html
+
+site: $(STAMP)  ## notebooks, teaching kit, API and results as a site in build/site/
+	$(PIP) install --quiet -c constraints.txt -e '.[site]'
+	$(BIN)/python tools/site_pages.py
 
 badges: $(STAMP)  ## Colab and Binder badges in the README, from the address of the git remote
 	$(BIN)/python tools/badges.py

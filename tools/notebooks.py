@@ -1,8 +1,9 @@
-"""Execute the notebook series headless; make its committed outputs, its pages and its solutions.
+"""Execute the notebook series headless; make its committed outputs, pages, editions; grade.
 
 python tools/notebooks.py run [--profile cifar10]   executed copies, pages, index in build/
 python tools/notebooks.py refresh [NAME ...]         the committed outputs, time and memory
-python tools/notebooks.py solutions                  every exercise solved, in build/solutions/
+python tools/notebooks.py edition student --out DIR  or solutions, teacher, slides, print
+python tools/notebooks.py grade FOLDER --out OUT     what a class handed in
 """
 
 import argparse
@@ -301,17 +302,7 @@ def solved(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def solutions() -> int:
-    """Write every notebook with its exercises solved."""
-    folder = BUILD / "solutions"
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in series():
-        nbformat.write(solved(nbformat.read(path, 4)), folder / path.name)
-        print(f"{folder.relative_to(ROOT) / path.name}")
-    return 0
-
-
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -320,13 +311,35 @@ def main() -> int:
     one = commands.add_parser("refresh", help="make the committed outputs anew")
     one.add_argument("names", nargs="*", help="such as 02; all by default")
     one.add_argument("--outputs-only", action="store_true", help="do not measure")
-    commands.add_parser("solutions", help="write the notebooks with their exercises solved")
-    options = parser.parse_args()
-    if options.command == "run":
-        return run(options.profile)
-    if options.command == "refresh":
-        return refresh(options.names, measure=not options.outputs_only)
-    return solutions()
+    one = commands.add_parser("edition", help="notebooks for students or teachers, slides, print")
+    one.add_argument("kind", choices=["student", "solutions", "teacher", "slides", "print"])
+    one.add_argument("names", nargs="*", help="such as 02; all by default")
+    one.add_argument("--out", type=Path, required=True, help="folder to write to")
+    one.add_argument("--keep-outputs", action="store_true", help="student: leave the outputs in")
+    one.add_argument("--execute", action="store_true", help="solutions: run them")
+    one.add_argument("--reveal", help="slides: folder of the npm package reveal.js, or an address")
+    one.add_argument("--with-solutions", action="store_true", help="print: solutions, unfolded")
+    one = commands.add_parser("grade", help="run and check what a class handed in")
+    one.add_argument("folder", type=Path, help="notebooks; a folder for each person, or none")
+    one.add_argument("--out", type=Path, required=True, help="gets grades.csv and class.html")
+    one.add_argument("--seconds", type=float, default=600, help="at most, for a notebook")
+    one.add_argument("--cell-seconds", type=float, default=180, help="at most, for a cell")
+    one.add_argument("--memory", type=float, default=4, help="at most, in GB")
+    one.add_argument("--jobs", type=int, default=1, help="how many at once")
+    options = vars(parser.parse_args(arguments))
+    command = options.pop("command")
+    if command == "run":
+        return run(options["profile"])
+    if command == "refresh":
+        return refresh(options["names"], measure=not options["outputs_only"])
+    sys.path.insert(0, str(Path(__file__).parent))  # they import this file as a module
+    if command == "edition":
+        import editions
+
+        return editions.write(**options)
+    import grade
+
+    return grade.grade(**options)
 
 
 if __name__ == "__main__":
