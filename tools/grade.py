@@ -293,7 +293,8 @@ def grade(
         raise SystemExit(f"no notebook in {folder}")
     if not sandbox():
         print(
-            "This machine takes neither network nor disk away from a hand-in: see docs/teaching/guide.md."
+            "This machine takes neither network nor disk away from a hand-in: "
+            "docs/teaching/guide.md says what that means."
         )
     rows: list[dict] = []
     with ThreadPoolExecutor(jobs) as pool:
