@@ -7,6 +7,7 @@ import csv
 import importlib.util
 import json
 import re
+import signal
 import sys
 import tomllib
 from pathlib import Path
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+ALARM = hasattr(signal, "setitimer")  # Windows has none: there a notebook is stopped as a whole
 KIT = ROOT / "docs" / "teaching"
 SERIES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
@@ -144,8 +146,9 @@ def test_half_gets_half_with_hints_and_a_name_used_again_does_no_harm(graded):
 
 
 def test_one_that_loops_for_ever_keeps_what_it_had(graded):
-    assert right(graded, "a loop") == "ac"
-    assert "stopped after 30 seconds in code cell 5" in graded[0]["a loop", "00-e"]["hint"]
+    assert right(graded, "a loop") == ("ac" if ALARM else "a")
+    hint = graded[0]["a loop", "00-e"]["hint"]
+    assert hint == f"stopped after 30 seconds in code cell {5 if ALARM else 2}"
 
 
 def test_one_that_deletes_harms_nobody(graded):
@@ -161,7 +164,7 @@ def test_one_that_redefines_check_gets_nothing(graded):
 
 
 def test_one_that_prints_without_end_goes_on(graded):
-    assert right(graded, "prints") == "ac"
+    assert right(graded, "prints") == ("ac" if ALARM else "a")
 
 
 def test_one_that_crashes_keeps_what_it_had(graded):

@@ -292,7 +292,10 @@ def grade(
     if not found:
         raise SystemExit(f"no notebook in {folder}")
     if not sandbox():
-        print("This machine takes neither network nor disk away from a hand-in: see --help.")
+        print(
+            "This machine takes neither network nor disk away from a hand-in: "
+            "docs/teaching/guide.md says what that means."
+        )
     rows: list[dict] = []
     with ThreadPoolExecutor(jobs) as pool:
         for hand_in, more in zip(found, pool.map(lambda one: run(one, limits), found), strict=True):
