@@ -28,7 +28,7 @@ The folder is only read; all results go to OUT:
 AGAIN = """Run it again to add what is new in the folder: what was read is not read again.
 It may be stopped at any moment (Ctrl-C, power cut) and goes on where it was.
 
-Did you correct groups in gallery.html? Its button writes groups_corrected.csv. Then:
+Did you name images in gallery.html? “Save answers” writes groups_corrected.csv. Then:
   python -m tfl_helpers sort FOLDER --out OUT --corrections groups_corrected.csv
 
 Exit status: 0 done, 1 it could not be done (a line says why), 2 wrong arguments,
