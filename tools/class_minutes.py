@@ -56,7 +56,7 @@ PLANS: dict[str, list[tuple[str, dict[str, str]]]] = {
         ("Clustering", {"03": "all"}),
         ("Neighbours", {"04": "all"}),
         ("Self-labelling", {"05": "start 1 2 3 5 6 a b d"}),
-        ("Evaluation", {"06": "start 1 2 4 a b"}),
+        ("Evaluation", {"06": "start 1 2 3 4 a b"}),
         ("Pedestrians, harm", {"07": "start 1 2 3 4 5 8 a b"}),
         ("Your own images", {"08": "all"}),
     ],
