@@ -12,7 +12,8 @@ precision is understated, for all tools alike. Copies are counted by pair.
 Each tool has its own defaults, and runs as a process of its own: others in an environment of their
 own, `DIR/NAME`, with `pip install NAME`. Of fastdup the marks are those of its summary. Recall,
 precision and seconds with loading (beside other work), mean and sd of seeds 5 to 9; our thresholds
-were chosen on seeds 0 to 4, which gave other photos and other kinds. `ours` is `cleaning.report`
+were chosen on seeds 0 to 2 (for near-duplicates on 0, for outliers on 0 and 1), which draw anew
+from the same sets. `ours` is `cleaning.report`
 with features of MobileNetV2 at 96 pixels, `ours, no network` is `cleaning.inspect`. Rows of tools
 that are not asked for stay as they are in results/quality.json.
 """
