@@ -138,7 +138,7 @@ def typical(number: str) -> dict[str, tuple[str, list[tuple[str, str]]]]:
     found, written = {}, _written(file.read_text("utf-8"))
     for name, about in module.EXERCISES.items():
         if "wrong" not in about:
-            hints, shows = bets.QUESTIONS[name]
+            shows, hints = bets.QUESTIONS[name]["shows"], bets.QUESTIONS[name]["hints"]
             found[name] = shows, [(f'"{answer}"', hint) for answer, hint in hints.items()]
             continue
         rows = []
@@ -146,7 +146,7 @@ def typical(number: str) -> dict[str, tuple[str, list[tuple[str, str]]]]:
             with contextlib.redirect_stdout(io.StringIO()) as said:
                 checks.check(name, answer, *about.get("context", ()))
             rows.append((text, said.getvalue().strip().removeprefix("Not yet: ")))
-        found[name] = checks.CHECKERS[name][1], rows
+        found[name] = checks.TEXTS[name]["shows"], rows
     return found
 
 

@@ -118,7 +118,7 @@ class Grader:
         table = self.bets.bets()
         for name, answer, right in zip(table.exercise, table.answer, table.right, strict=True):
             if right is False and name in self.best:
-                self.best[name]["hint"] = self.bets.QUESTIONS[name][0].get(answer, "")[:300]
+                self.best[name]["hint"] = self.bets.QUESTIONS[name]["hints"].get(answer, "")[:300]
                 self.report(self.best[name])
 
 
