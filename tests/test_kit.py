@@ -145,6 +145,15 @@ def test_half_gets_half_with_hints_and_a_name_used_again_does_no_harm(graded):
     assert graded[0]["half", "00-b"]["hint"].startswith("Your turn")
 
 
+def test_a_bet_counts_also_where_it_was_lost_and_the_hint_says_what_to_think_of(tmp_path):
+    given = "from tfl_helpers.lessons.exercises import bet, settle"  # takes seconds
+    write(tmp_path / "in" / "00_start_here.ipynb", [given, BET, "settle('00-b', 'below')"])
+    assert load("grade").grade(tmp_path / "in", tmp_path / "out", cell_seconds=60) == 0
+    with (tmp_path / "out" / "grades.csv").open(newline="") as file:
+        row = {row["exercise"]: row for row in csv.DictReader(file)}["00-b"]
+    assert row["right"] == "1" and "each pixel is a number" in row["hint"]
+
+
 def test_one_that_loops_for_ever_keeps_what_it_had(graded):
     assert right(graded, "a loop") == ("ac" if ALARM else "a")
     hint = graded[0]["a loop", "00-e"]["hint"]
