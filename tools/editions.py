@@ -29,7 +29,6 @@ import notebooks
 ROOT = notebooks.ROOT
 TOOLS = ROOT / "tools"
 QUESTIONS = ROOT / "docs" / "teaching" / "questions.md"
-REVEAL = "https://unpkg.com/reveal.js@5.2.1"  # unless a copy is given
 CHECK = re.compile(r'^(check|bet)\("(\d\d-[a-z])".*', re.MULTILINE | re.DOTALL)
 UNSHOWN = re.compile(  # on a wall
     r"^## (?:Before you start|Settings)$.*?(?=^## |\Z)|^Run this cell.*?(?:\n\n|\Z)",
@@ -280,8 +279,8 @@ def _portions(text: str, words: int) -> list[str]:
     return [part for part in parts if part]
 
 
-def slides_page(notebook: NotebookNode, reveal: str = REVEAL) -> str:
-    """Turn slides into a page; `reveal` is the address of reveal.js or of a folder with its dist.
+def slides_page(notebook: NotebookNode, reveal: str | None = None) -> str:
+    """Turn slides into a page; `reveal` is where reveal.js lies, by default where nbconvert has it.
 
     Without reveal.js (no network and no copy) the page still shows everything, as one long page.
     """
@@ -294,7 +293,7 @@ def slides_page(notebook: NotebookNode, reveal: str = REVEAL) -> str:
             DictLoader({"lesson.html.j2": (TOOLS / "slides.html.j2").read_text("utf-8")})
         ],
         template_file="lesson.html.j2",
-        reveal_url_prefix=reveal,
+        **({"reveal_url_prefix": reveal} if reveal else {}),
         reveal_theme="white",
     )
     about = {"metadata": {"name": notebooks.title(notebook)}}
@@ -312,8 +311,8 @@ def print_page(notebook: NotebookNode, solutions: bool = False) -> str:
 def write(kind: str, names: list[str], out: Path, **options) -> int:
     """Write an edition of the series, or of those notebooks whose names begin with `names`."""
     out.mkdir(parents=True, exist_ok=True)
-    reveal = options.get("reveal") or REVEAL
-    if kind == "slides" and Path(reveal).is_dir():
+    reveal = options.get("reveal")
+    if kind == "slides" and reveal and Path(reveal).is_dir():
         shutil.copytree(Path(reveal) / "dist", out / "reveal.js" / "dist", dirs_exist_ok=True)
         reveal = "reveal.js"
     for path in notebooks.series(names):

@@ -109,10 +109,7 @@ def self_label(
     ----------
     SCAN (Van Gansbeke et al. 2020), FixMatch (Sohn et al. 2020), DeepCluster (Caron et al. 2018).
     """
-    backbones.check(backbone)
-    check_scalar(rounds, "rounds", Integral, min_val=0)
-    check_scalar(steps, "steps", Integral, min_val=1)
-    check_scalar(batch_size, "batch_size", Integral, min_val=1)
+    _check(backbone, rounds=(rounds, 0), steps=(steps, 1), batch_size=(batch_size, 1))
     data, images = data or getattr(images, "name", "photos"), as_images(images)
     labels, confidence = checked(labels, len(images), least_groups=2)
     one_hot = np.eye(labels.max() + 1)
@@ -132,8 +129,7 @@ def self_label(
         plan = Round(number, labels.copy(), chosen.copy())
         if on_round is not None:
             on_round(plan)
-        ready = feed(one_hot[plan.labels], np.flatnonzero(plan.chosen), seed=(seed, number))
-        learner.learn(ready)
+        learner.learn(feed(one_hot[plan.labels], np.flatnonzero(plan.chosen), seed=(seed, number)))
         row, new_z = {"round": number, "kept": plan.chosen.sum()}, _features(body, images)
         if not np.isfinite(new_z).all():  # nothing could go on from here, guard or not
             rows.append({**row, "verdict": "rolled back: the features are no numbers any more"})
@@ -154,6 +150,13 @@ def self_label(
     head = vote_head(z, one_hot[labels], seed=seed)  # of all images: it says what was found
     p = head(z).numpy()
     return SelfLabelled(attach(body, head), body, pd.DataFrame(rows), p.argmax(1), p)
+
+
+def _check(backbone: Any, **counts: tuple[int, int]) -> None:
+    """Raise an error unless this is a backbone, and each number whole and not below its least."""
+    backbones.check(backbone)
+    for name, (value, least) in counts.items():
+        check_scalar(value, name, Integral, min_val=least)
 
 
 def _features(body: keras.Model, images: Images) -> np.ndarray:

@@ -151,8 +151,7 @@ def sort_folder(
             _write_model(out, network, found, seed, looks)
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
         summary = summarise(folder, settings, looked, table, found, seconds)
-        one_name = store.fact("one_name") if corrections else None
-        summary |= {"passed_over": passed, "one_name": one_name}
+        summary |= {"passed_over": passed, "one_name": corrections and store.fact("one_name")}
         summary["counts"]["corrected, not here"] = _write_answers(out, store, table["file"])
         summary = hand_out(summary, folder, out, store, settings, progress)
         if not used:
