@@ -56,13 +56,16 @@ def _near_by_features(
 ) -> dict[int, list[int]]:
     """List for each image those before it that are like it by features, and by hash.
 
-    By features: much nearer than its fifth is to most images. By hash: so near that it is no
-    chance, as most images of the folder differ in many more bits.
+    By features: much nearer than the fifth is to the two of them, and to most images; kinds whose
+    images are all much alike have none. By hash: so near that it is no chance, as most images of
+    the folder differ in many more bits.
     """
     some = signs[np.random.default_rng(0).permutation(len(signs))[:1000]]
     bits = (64 - some @ some.T)[np.triu_indices(len(some), 1)] / 2
     most = bits.mean() - CHANCE * bits.std()
-    close = distances <= CLOSE * np.median(distances[:, min(4, near.shape[1] - 1)])
+    fifth = distances[:, min(4, near.shape[1] - 1)]
+    usual = np.minimum(np.minimum(fifth[:, None], fifth[near]), np.median(fifth))
+    close = distances <= CLOSE * usual
     found: dict[int, list[int]] = {}
     for i, place in zip(*np.nonzero(close), strict=True):
         j = near[i, place]

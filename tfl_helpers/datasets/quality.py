@@ -16,13 +16,14 @@ MARKS = {
     "bright": "nothing in it is dark",
     "low-information": "hardly anything can be seen in it",
     "odd-shape": "more than three times as long as wide",
-    "outlier": "unlike all others",
+    "outlier": "among those least like the others",
 }
 
 # Chosen on planted ones (results/quality.json)
 BLURRED, DARK, BRIGHT, FLAT, LITTLE, LONG = 0.22, 0.2, 0.82, 0.11, 0.22, 3
 SMALL, USUAL = 24, 1 / 3  # side under which blur can't be told; share that is no mark any more
 AXES, FITTED, NEAREST, FAR = 256, 2_000, 40, 1.5
+FEW = 0.03  # of all images, the farthest, may be outliers
 
 
 def measure(pixels: np.ndarray) -> list[float]:
@@ -90,8 +91,10 @@ def near_ones(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def unlike_all(distances: np.ndarray) -> np.ndarray:
     """Say which images are less like their nearest, at distances (n, k), than is usual: bool (n,).
 
-    That is: the log of their mean cosine is far below the median, and the cosine a third below it.
+    That is: the log of their mean cosine is far below the median, the cosine a third below it, and
+    less than that of 97 % of the images, as long tails are no outliers.
     """
     alike = np.log(np.maximum(1 - distances.mean(axis=1), 1e-3))
     below = np.median(alike) - alike
-    return (below > FAR * 1.4826 * np.median(np.abs(below))) & (below > np.log(1.5))
+    far = (below > FAR * 1.4826 * np.median(np.abs(below))) & (below > np.log(1.5))
+    return far & (below > np.quantile(below, 1 - FEW))
