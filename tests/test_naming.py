@@ -105,3 +105,26 @@ def test_what_walks_led_astray_is_learned_from_the_rest_and_one_name_is_no_lesso
     both = clustering.learn_names(z, reach, rows, [0, 1])
     assert (both.argmax(1) == side)[reach.any(axis=1)].all() and (both.any(1) == reach.any(1)).all()
     assert clustering.learn_names(z, reach, rows, [1, 1]) is reach
+
+
+def between(n_left, n_right, unsure, named_right):
+    """Two kinds side by side, and some between them that walks cannot tell apart, barely wrong."""
+    rng = np.random.default_rng(0)
+    angle = np.concatenate([rng.normal(0.3, 0.05, n_left), rng.normal(1.2, 0.05, n_right), unsure])
+    z = np.column_stack([np.cos(angle), np.sin(angle)])
+    right = np.r_[np.zeros(n_left), np.ones(n_right), named_right]
+    return z, np.column_stack([1 - right, right]) * 0.8 + 0.1, [0, n_left]
+
+
+def test_what_is_hardly_told_apart_teaches_little():
+    """Many images near the second kind, which walks give to the first by a hair."""
+    z, reach, rows = between(40, 40, np.full(200, 1.1), np.zeros(200))
+    reach[80:] = [0.501, 0.499]
+    both = clustering.learn_names(z, reach, rows, [0, 1])
+    assert both[80:].argmax(axis=1).all() and (both[:80].argmax(1) == np.repeat([0, 1], 40)).all()
+
+
+def test_a_name_of_many_images_does_not_win_by_number_alone():
+    z, reach, rows = between(400, 8, np.full(20, 1.0), np.full(20, 0.5))
+    both = clustering.learn_names(z, reach, rows, [0, 1])
+    assert both[408:].argmax(axis=1).all()  # nearer to the few

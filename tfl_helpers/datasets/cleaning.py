@@ -138,7 +138,7 @@ def report(
 
     `read` returns the pixels at a position: near-duplicates that differ in none are duplicates.
     `embed` returns features of those at some positions: they tell more near-duplicates, and what
-    is unlike all others.
+    is among those least like the others.
     """
     codes, leave_out = [set(row["codes"]) for row in rows], set(LEAVE_OUT)
     order = sorted(range(len(rows)), key=lambda i: _rank(rows[i]))  # originals come first

@@ -1,4 +1,4 @@
-"""How images look: blurred, dark, bright, nearly empty, of an odd shape, unlike all others."""
+"""How images look: blurred, dark, bright, nearly empty, of an odd shape, unlike the others."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
