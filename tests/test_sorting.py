@@ -341,6 +341,24 @@ def test_corrections_hold_and_images_like_them_follow(digit_files, tmp_path):
     assert (table_of(out)["group"][list(moves)] == pd.Series(moves)).all()
 
 
+def test_that_one_image_shows_several_kinds_tells_nothing_of_others(digit_files, tmp_path):
+    folder, _ = digit_files
+    out = tmp_path / "out"
+    sort(folder, out, groups=8)
+    before = table_of(out)
+    file = before.index[0]
+    table = sorting.read_table(corrected(out, {}))
+    table.loc[table["file"] == file, ["group", "corrected"]] = "several kinds", "named"
+    sort(folder, out, corrections=sorting.write_table(table, tmp_path / "c.csv"))
+    after = table_of(out)["group"]
+    assert after[after == "several kinds"].index.tolist() == [file]
+    assert (after == before["group"]).sum() > 0.95 * len(after)
+    z = np.eye(2)[np.arange(40) % 2] + np.random.default_rng(0).normal(0, 0.1, (40, 2))
+    groups, said = np.array(["several kinds", *["one"] * 39], object), np.arange(40) == 0
+    names, p = sorting.propagate_corrections(z, groups, said)
+    assert np.array(names)[p.argmax(axis=1)].tolist() == groups.tolist()
+
+
 def test_new_names_alone_leave_the_groups_as_they_are(digit_files, sorted_digits, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(sorted_digits[0], out)

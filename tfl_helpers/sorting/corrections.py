@@ -181,7 +181,8 @@ def propagate_corrections(
 
     A linear classifier learns the groups, says them anew, learns these, and so on until they stay.
     An image of which a person said where it belongs counts thirty times and stays there. The images
-    nearest to those of a group that a person has just begun join it at first.
+    nearest to those of a group that a person has just begun join it at first; but that one shows
+    several kinds tells nothing of others.
 
     Parameters
     ----------
@@ -207,23 +208,28 @@ def propagate_corrections(
     from tfl_helpers.clustering import leading_components
 
     codes, names = pd.factorize(np.array(groups, object), sort=True)
-    if len(names) == 1:
-        return list(names), np.ones((len(z), 1))
-    rows = normalize(leading_components(z, random_state=seed, sample=SAMPLED))
     said, free = codes[corrected], np.flatnonzero(~corrected)
+    own, kinds = np.eye(len(names))[said], np.flatnonzero(names != SEVERAL_KINDS)
+    if len(kinds) < 2:
+        p = np.zeros((len(z), len(names)))
+        p[:, kinds if len(kinds) else 0] = 1
+        p[corrected] = own
+        return list(names), p
+    rows = normalize(leading_components(z, random_state=seed, sample=SAMPLED))
     joining = min(JOINING, len(free) // (2 * len(names)))  # of few images not all
-    for group in set(said) - set(codes[free]):
+    for group in set(said) & set(kinds) - set(codes[free]):
         for row in rows[corrected][said == group]:
             codes[free[np.argsort(-(rows[free] @ row))[:joining]]] = group
     order = np.random.default_rng(seed).permutation(len(z))
     order = order[np.argsort(~corrected[order], kind="stable")]  # corrected ones in any case
-    some = order[codes[order] >= 0][:MOST_FITTED]
+    teaches = np.isin(codes, kinds) | (~corrected & (codes >= 0))
+    some = order[teaches[order]][:MOST_FITTED]
     for _ in range(MOST_TURNS):  # scikit-learn's SelfTrainingClassifier takes no label back
         linear = LogisticRegression(C=10, max_iter=500)
         linear.fit(rows[some], codes[some], np.where(corrected[some], TRUST, 1))
         p = np.zeros((len(z), len(names)))  # a group may have lost its last image
         p[:, linear.classes_] = linear.predict_proba(rows)
-        p[corrected] = said[:, None] == np.arange(len(names))
+        p[corrected] = own
         before, codes = codes, p.argmax(1)
         if np.mean(before[some] != codes[some]) < 0.001 or len(set(codes[some])) == 1:
             break
