@@ -132,3 +132,5 @@ def test_the_most_like_are_of_the_same_kind(place, tmp_path, monkeypatch, capsys
     lines = capsys.readouterr().out.strip().splitlines()
     assert len(lines) == 21 and lines[0].split() == ["similarity", "file", "group"]
     assert lines[1].split()[:2] == ["1.000", file]
+    with pytest.raises(ValueError, match="n=0"):
+        most_like(root / "in" / file, moved, n=0)

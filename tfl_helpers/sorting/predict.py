@@ -119,6 +119,8 @@ def most_like(file: str | Path, results: str | Path, n: int = 20) -> pd.DataFram
         At most `n` rows, most like first: `similarity`, the cosine of the angle seen from the mean
         of all images, 1 for the same; `file`; `group`.
     """
+    if n < 1:
+        raise ValueError(f"n={n}: ask for one image or more")
     file, results = Path(file).expanduser(), Path(results).expanduser()
     known = _beside(results)
     if known.table is None:
