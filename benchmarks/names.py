@@ -159,7 +159,8 @@ def review(
 
 def measure(z: np.ndarray, y: np.ndarray, seed: int) -> dict[tuple[str, int], list[float]]:
     """Accuracy of each way and budget; of review also how many images were looked at."""
-    rng, x = np.random.default_rng(seed), normalize(clustering.leading_components(z))
+    rng = np.random.default_rng(seed)
+    x = normalize(clustering.leading_components(z, random_state=seed))
     graph, chance = clustering.neighbour_graph(x), rng.permutation(len(y))
     once = clustering.questions(graph, max(BUDGETS), random_state=seed)
     wrong, planted = y.copy(), rng.random(len(y)) < 0.1

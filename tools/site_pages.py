@@ -48,6 +48,10 @@ START = """# Image recognition without labels, by transfer
 :caption: Begin
 
 README
+docs/start
+docs/sort
+docs/results
+docs/article
 CONTRIBUTING
 ```
 
