@@ -31,7 +31,9 @@ let typicalFirst = D.order;
 const doubtful = new Uint8Array(n), rank = new Int32Array(n);
 images.forEach((i, r) => { rank[i] = r; });
 const outside = [];
-for (let i = 0; i < n; i++) if (D.group[i] < 0 || D.problems[i]) outside.push(i);
+const hasProblem = new Uint8Array(n);
+for (const i of Object.keys(D.problems)) hasProblem[i] = 1;
+for (let i = 0; i < n; i++) if (D.group[i] < 0 || hasProblem[i]) outside.push(i);
 const outsideCount = count(outside.length, "file with a problem", "files with a problem");
 const lower = D.files.map((file) => file.toLowerCase());
 // decided: 1 by hand, 2 by the answer to a question; opened: groups as they came, from which an
@@ -41,7 +43,10 @@ const none = () => new Uint8Array(n);
 const start = { group: Int32Array.from(D.group), decided: none(), names: D.names, opened: D.names.map(() => 0),
   passed: none(), guessed: none(), looked: none() };
 const state = Object.fromEntries(Object.entries(start).map(([what, all]) => [what, all.slice()]));
-const isDecided = (i) => state.decided[i] || ["moved", "named", "confirmed"].includes(D.corrected[i]);
+const decidedBefore = new Uint8Array(n);
+for (const [i, how] of Object.entries(D.corrected))
+  if (["moved", "named", "confirmed"].includes(how)) decidedBefore[i] = 1;
+const isDecided = (i) => state.decided[i] || decidedBefore[i];
 // Where each image is shown, and how doubtful that is: `follow` finds it for those that follow names
 const shown = Int32Array.from(D.group), doubts = Float64Array.from(D.doubt, (d) => d ?? NaN);
 const isUnsure = (i) => doubtful[i] && !isDecided(i);
@@ -53,20 +58,28 @@ const about = (i) => [D.files[i], doubt(i), isUnsure(i) && "unsure", isDecided(i
 // What a page of very many images holds: 16 bits of each, with the doubt in ten-thousandths below the mark
 // of the unsure. Names and places come a moment later, pictures when they are shown
 function unpackNumbers() {
-  D.group = Int32Array.from(pairsOf(D.group), (g) => (g === NONE ? -1 : g));
-  const found = pairsOf(D.doubt), unsure = [];
-  D.doubt = Array.from(found, (d) => ((d & ~MARK) > SCALE ? null : (d & ~MARK) / SCALE));
-  found.forEach((d, i) => { if (d & MARK) unsure.push(i); });
-  [D.unsure, D.files] = [unsure, new Array(found.length).fill("")];
+  const found = pairsOf(D.doubt), doubt = new Array(found.length);
+  D.unsure = [];
+  for (let i = 0; i < found.length; i++) {
+    const d = found[i] & ~MARK;
+    doubt[i] = d > SCALE ? null : d / SCALE;
+    if (found[i] & MARK) D.unsure.push(i);
+  }
+  [D.group, D.doubt, D.files] = [withNone(D.group), doubt, new Array(found.length).fill("")];
+}
+function withNone(packed) {
+  const found = Int32Array.from(pairsOf(packed));
+  for (let i = 0; i < found.length; i++) if (found[i] === NONE) found[i] = -1;
+  return found;
 }
 function ordered() {  // as gallery.write_gallery has it: by doubt, of the unsure the most doubtful first
-  const key = (i) => (D.doubt[i] === null ? 2 * SCALE + 1 : SCALE + Math.round(D.doubt[i] * SCALE));
-  const keys = Int32Array.from(images, key), unsure = new Set(D.unsure);
-  images.forEach((i, r) => { if (unsure.has(i) && keys[r] <= 2 * SCALE) keys[r] = 2 * SCALE - keys[r]; });
-  const from = new Uint32Array(2 * SCALE + 3), found = new Array(images.length);
-  for (const each of keys) from[each + 1] += 1;
+  const keys = new Int32Array(n), from = new Uint32Array(2 * SCALE + 3), found = new Array(images.length);
+  for (const i of images)
+    keys[i] = D.doubt[i] === null ? 2 * SCALE + 1 : SCALE + Math.round(D.doubt[i] * SCALE);
+  for (const i of D.unsure) if (keys[i] <= 2 * SCALE) keys[i] = 2 * SCALE - keys[i];
+  for (const i of images) from[keys[i] + 1] += 1;
   for (let each = 1; each < from.length; each++) from[each] += from[each - 1];
-  keys.forEach((each, r) => { found[from[each]++] = images[r]; });
+  for (const i of images) found[from[keys[i]]++] = i;
   return found;
 }
 const printed = new Int32Array(B ? n : 0);  // where each picture is: group by group, in that order
@@ -84,7 +97,7 @@ function namesAre(from, some) {  // the scripts that are loaded call these two
   some.forEach((file, k) => { D.files[from + k] = file; lower[from + k] = file.toLowerCase(); });
 }
 function placesAre(packed) {
-  D.places = Int32Array.from(pairsOf(packed), (place) => (place === NONE ? -1 : place));
+  places = withNone(packed);
   setMap();
 }
 let waits = Boolean(B);  // for names of files
@@ -126,8 +139,8 @@ const apply = (edits) => edits.map(([what, at, to]) => {
   return [what, at, from];
 }).reverse();
 const changes = () => Object.entries(state).flatMap(([what, all]) => {
-  const found = [];
-  all.forEach((value, at) => { if (value !== start[what][at]) found.push([what, at, value]); });
+  const found = [], before = start[what];
+  for (let at = 0; at < all.length; at++) if (all[at] !== before[at]) found.push([what, at, all[at]]);
   return found;
 });
 function change(edits, text) {
@@ -636,12 +649,13 @@ const matches = (i) => (!onlyUnsure || isUnsure(i)) && (!wanted || lower[i].incl
 const options = () => [...$(`panel-${tab}`).querySelectorAll("[role=option]")];
 function sort() {  // the user's own and the one looked for, then the most certain, come first
   lists = state.names.map(() => ({ sure: [], unsure: [], size: 0, doubtful: 0 }));
-  for (const first of [true, false]) for (const i of typicalFirst) {
-    if ((i === found || Boolean(isDecided(i))) !== first) continue;
-    const list = lists[shown[i]];
+  const first = typicalFirst.filter((i) => i === found || isDecided(i)), come = new Set(first);
+  for (const [some, left] of [[first, null], [typicalFirst, come]]) for (const i of some) {
+    if (left?.size && left.has(i)) continue;
+    const list = lists[shown[i]], unsure = isUnsure(i);
     list.size += 1;
-    if (isUnsure(i)) list.doubtful += 1;
-    if (matches(i)) (isUnsure(i) && i !== found ? list.unsure : list.sure).push(i);
+    if (unsure) list.doubtful += 1;
+    if (matches(i)) (unsure && i !== found ? list.unsure : list.sure).push(i);
   }
 }
 const near = new IntersectionObserver((entries) => {
@@ -959,15 +973,16 @@ addEventListener("scroll", placeCard, { passive: true });
 // ---- The map: stamps on a canvas, and pictures where they do not overlap
 const plane = $("canvas"), SIDE = 4095, CELL = 64, MOST_ZOOM = 60, MOST_STAMPS = 100000;
 const THUMB = innerWidth < 700 ? 36 : 44;  // side of a picture on it
-const atFirst = new Set(D.unsure);  // pictures of the sure are drawn before theirs
-let mapped = [], radius = 2;
-const px = (i) => D.places[2 * rank[i]], py = (i) => D.places[2 * rank[i] + 1];
+const atFirst = new Uint8Array(n);  // the unsure: pictures of the sure are drawn before theirs
+for (const i of D.unsure) atFirst[i] = 1;
+let mapped = [], radius = 2, places = Int32Array.from(D.places ?? []);
+const px = (i) => places[2 * rank[i]], py = (i) => places[2 * rank[i] + 1];
 const view = { x: SIDE / 2, y: SIDE / 2, zoom: 1 }, cells = new Map(), decoded = new Map();
 const sampled = new Uint8Array(n);  // images shown with a picture
 let pending = 0, pointed = -1, sampledFor = "";
 function setMap() {
-  const placed = D.order.filter((i) => D.places && px(i) >= 0);
-  mapped = [...placed.filter((i) => !atFirst.has(i)), ...placed.filter((i) => atFirst.has(i))];
+  const placed = places.length ? D.order.filter((i) => px(i) >= 0) : [];
+  mapped = [...placed.filter((i) => !atFirst[i]), ...placed.filter((i) => atFirst[i])];
   radius = mapped.length < 500 ? 6 : mapped.length < 5000 ? 4 : mapped.length < 20000 ? 3 : 2;
   for (const i of mapped) {
     const cell = Math.floor(px(i) / CELL) * 100 + Math.floor(py(i) / CELL);
@@ -1290,7 +1305,9 @@ $("cancel").addEventListener("click", () => $("dialog").close());
 
 // ---- Copies side by side, and files with a problem by what it is
 function problemsByKind() {  // [heading, what it means, rows of images that belong together]
-  const at = new Map(D.files.map((file, i) => [file, i])), rows = { same: new Map(), like: new Map() };
+  const firsts = new Set(Object.values(D.duplicates)), at = new Map();
+  D.files.forEach((file, i) => { if (firsts.has(file)) at.set(file, i); });
+  const rows = { same: new Map(), like: new Map() };
   for (const [i, file] of Object.entries(D.duplicates)) {
     const first = at.get(file), copy = Number(i);
     const kind = picture(copy) && picture(copy) === picture(first) ? "same" : "like";
@@ -1372,4 +1389,5 @@ say(restored ? "Your earlier corrections are back. “Start over” takes them a
   : ids.length ? "Say what the image above shows, or click one below to select it."
   : images.length ? "Click an image to select it." : "There are no images to show.");
 document.documentElement.dataset.ready = "";
-setTimeout(B ? loadRest : graph, 50);  // so that the first answer is quick
+if (B) requestAnimationFrame(() => setTimeout(loadRest, 200));  // pictures come first
+else setTimeout(graph, 50);  // so that the first answer is quick
