@@ -15,10 +15,8 @@ ORDER = sorted(SERIES, key=lambda path: (path.stem[:2] not in QUICK, path.stem))
 each = pytest.mark.parametrize("path", ORDER, ids=lambda path: path.stem)
 pytestmark = [pytest.mark.slow, pytest.mark.executes]
 # A kernel that was restarted has no other names than these
-MARK = "_start = dict(globals())"
+MARK = "_start = {}; _start.update(globals())"
 RESTART = "[globals().pop(_n) for _n in set(globals()) - set(_start)]; globals().update(_start)"
-
-
 __all__ = ["cache"]  # a fixture
 
 
