@@ -22,9 +22,9 @@ NOTE = "(No page above? Run this cell: notebooks from elsewhere show no scripts 
 class Results:
     """Results of `sort_folder`, which a notebook shows as their page, and takes answers from.
 
-    In JupyterLab with anywidget (`pip install "tfl-helpers[widget]"`) each answer given in the page,
-    if it is of at most 40,000 files, reaches Python at once. Elsewhere, and without a kernel, it is
-    the page alone, whose *Save answers* gives a file.
+    In JupyterLab with anywidget (`pip install "tfl-helpers[widget]"`) each answer given in a page
+    of at most 40,000 files reaches Python at once. Elsewhere, and without a kernel, it is the page
+    alone, whose *Save answers* gives a file.
 
     Parameters
     ----------
