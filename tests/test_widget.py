@@ -251,21 +251,21 @@ def test_in_jupyterlab_answers_reach_the_next_cell(lab, chromium):
     run_cell(page, 0)
     frame = page.frame_locator(PAGE)
     frame.locator("html[data-ready]").wait_for(state="attached")
-    assert run_cell(page, 1).inner_text().split("\n") == ["{'group 1': 90}", "None"]
+    assert run_cell(page, 1).inner_text().splitlines() == ["{'group 1': 90}", "None"]
     frame.locator("#asked").click()
     for kind in ("ants", "bees"):
         page.keyboard.type(kind)
         page.keyboard.press("Enter")
     expect(frame.locator("#kept")).to_have_text("Handed to the notebook: 2 names.")
     now = frame.locator("body").evaluate("() => state.names.map((n, g) => [n, lists[g].size])")
-    said = run_cell(page, 1).inner_text().split("\n")
+    said = run_cell(page, 1).inner_text().splitlines()
     assert ast.literal_eval(said[0]) == {name: size for name, size in now if size}
     assert said[0].count("s'") == 2 and said[1] == "run/groups_corrected.csv"
     table = sorting.read_table(folder / "run" / "groups_corrected.csv")
     assert (table["corrected"] == "named").sum() == 2
     run_cell(page, 0)  # shown again, by a new object: the page has kept what was said
     expect(frame.locator("#kept")).to_have_text("Handed to the notebook: 2 names.")
-    assert run_cell(page, 1).inner_text().split("\n") == said
+    assert run_cell(page, 1).inner_text().splitlines() == said
     page.keyboard.press("Control+s")
     expect(page.locator(".jp-mod-dirty")).to_have_count(0)
     page.context.close()
