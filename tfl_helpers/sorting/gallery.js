@@ -71,7 +71,7 @@ function change(edits, text) {
   return true;
 }
 function settle(text) {
-  exported = linked;
+  exported = false;
   remember();
   draw();
   say(text);
@@ -508,7 +508,7 @@ const toNotebook = (what) => parent.postMessage({ tfl: D.key, ...what }, "*");
 const tell = () => { if (linked) toNotebook({ answers: csv(), labels: csv(nameOf) }); };
 addEventListener("message", ({ source, data }) => {
   if (parent === window || source !== parent || data?.tfl !== D.key || n > MOST_TOLD_ON) return;
-  linked = exported = true;
+  linked = true;
   drawKept();
   tell();
 });
@@ -1287,7 +1287,7 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   if (key === "y" || event.shiftKey) redo(); else undo();
 });
-addEventListener("beforeunload", (event) => { if (!exported && changes().length) event.preventDefault(); });
+addEventListener("beforeunload", (event) => { if (!exported && !linked && changes().length) event.preventDefault(); });
 const restored = recall();
 $("tab-map").hidden = !mapped.length;
 $("ask").hidden = !ids.length;
