@@ -1287,7 +1287,9 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   if (key === "y" || event.shiftKey) redo(); else undo();
 });
-addEventListener("beforeunload", (event) => { if (!exported && !linked && changes().length) event.preventDefault(); });
+addEventListener("beforeunload", (event) => {
+  if (!exported && !linked && changes().length) event.preventDefault();
+});
 const restored = recall();
 $("tab-map").hidden = !mapped.length;
 $("ask").hidden = !ids.length;
