@@ -1,7 +1,7 @@
 """What people do with a notebook: a cell twice, sections in any order, a setting changed half-way.
 
-The exercises are solved, so that also their cells are run so. What happens to a cell that is
-interrupted is in `test_notebooks`.
+The exercises are solved, but where sections are run out of their order: a solution may need what an
+earlier section found. What becomes of a cell that is interrupted is in `test_notebooks`.
 """
 
 import re
@@ -39,9 +39,8 @@ def run(cache, monkeypatch):
     return runs
 
 
-def solved(path, tmp_path):
-    """The cells of a notebook with its exercises solved, what trains with few steps."""
-    notebook = tool().solved(read(path))
+def short(notebook, tmp_path):
+    """A notebook of which what trains does so for few steps, and what is recorded is thrown away."""
     for cell in code(notebook):
         runs = f"RUNS = {(tmp_path / 'runs.jsonl').as_posix()!r}"
         cell.source = re.sub("^RUNS = .*", runs, few_steps(cell.source), flags=re.MULTILINE)
@@ -63,7 +62,7 @@ def start_and_sections(notebook):
 @each
 def test_each_cell_twice(path, run, tmp_path, monkeypatch):
     """What was measured holds the second time, too."""
-    cells = code(solved(path, tmp_path))
+    cells = code(short(tool().solved(read(path)), tmp_path))
     if not any("STEPS = 8" in cell.source for cell in cells):  # what trained little is not good
         monkeypatch.setenv("TFL_STRICT_CLAIMS", "1")
     run(path, [cell.source for cell in cells for _ in range(2)])
@@ -71,7 +70,7 @@ def test_each_cell_twice(path, run, tmp_path, monkeypatch):
 
 @each
 def test_sections_from_the_last_to_the_first(path, run, tmp_path):
-    start, sections = start_and_sections(solved(path, tmp_path))
+    start, sections = start_and_sections(short(read(path), tmp_path))
     assert len(sections) >= 4
     run(path, [*start, *(source for section in reversed(sections) for source in section)])
 
@@ -79,15 +78,16 @@ def test_sections_from_the_last_to_the_first(path, run, tmp_path):
 @each
 def test_one_section_after_the_kernel_was_restarted(path, run, tmp_path):
     """The last first, so that no section finds files that one before it writes."""
-    start, sections = start_and_sections(solved(path, tmp_path))
+    start, sections = start_and_sections(short(read(path), tmp_path))
     alone = [source for section in reversed(sections) for source in (RESTART, *section)]
     run(path, [*start, MARK, *alone])
 
 
 @each
 def test_settings_changed_half_way(path, run, tmp_path):
-    sources = [cell.source for cell in code(solved(path, tmp_path))]
-    settings = start_and_sections(solved(path, tmp_path))[0][0]
+    notebook = short(tool().solved(read(path)), tmp_path)
+    sources = [cell.source for cell in code(notebook)]
+    settings = tagged(notebook, "parameters")[0].source
     changed = re.sub(r"^SEED = \d+", "SEED = 7", settings, flags=re.MULTILINE)
     changed = re.sub(r"^N_IMAGES = \d+", "N_IMAGES = 400", changed, flags=re.MULTILINE)
     assert "SEED = 7" in changed
