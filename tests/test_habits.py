@@ -23,8 +23,8 @@ __all__ = ["cache"]  # a fixture
 @pytest.fixture
 def run(cache, monkeypatch):
     """Function that runs the sources of cells in this order in a kernel of its own."""
-    for name, value in {"CACHE_DIR": cache, "OFFLINE": 1, "STRICT_EXERCISES": 1}.items():
-        monkeypatch.setenv(f"TFL_{name}", str(value))
+    monkeypatch.setenv("TFL_CACHE_DIR", str(cache))
+    monkeypatch.setenv("TFL_OFFLINE", "1")
 
     def runs(path, sources):
         manager, client = start_new_kernel(kernel_name="python3", cwd=str(path.parent))
@@ -40,7 +40,7 @@ def run(cache, monkeypatch):
 
 
 def short(notebook, tmp_path):
-    """A notebook of which what trains does so for few steps, and what is recorded is thrown away."""
+    """A notebook that trains for few steps, and records what it found elsewhere."""
     for cell in code(notebook):
         runs = f"RUNS = {(tmp_path / 'runs.jsonl').as_posix()!r}"
         cell.source = re.sub("^RUNS = .*", runs, few_steps(cell.source), flags=re.MULTILINE)
@@ -62,6 +62,7 @@ def start_and_sections(notebook):
 @each
 def test_each_cell_twice(path, run, tmp_path, monkeypatch):
     """What was measured holds the second time, too."""
+    monkeypatch.setenv("TFL_STRICT_EXERCISES", "1")
     cells = code(short(tool().solved(read(path)), tmp_path))
     if not any("STEPS = 8" in cell.source for cell in cells):  # what trained little is not good
         monkeypatch.setenv("TFL_STRICT_CLAIMS", "1")
@@ -84,7 +85,8 @@ def test_one_section_after_the_kernel_was_restarted(path, run, tmp_path):
 
 
 @each
-def test_settings_changed_half_way(path, run, tmp_path):
+def test_settings_changed_half_way(path, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFL_STRICT_EXERCISES", "1")
     notebook = short(tool().solved(read(path)), tmp_path)
     sources = [cell.source for cell in code(notebook)]
     settings = tagged(notebook, "parameters")[0].source
