@@ -312,9 +312,12 @@ def test_runs_on_a_flat_folder_without_answers(path, execute, tmp_path, keras_ho
     execute(path, PROFILE=f"folder:{folder}", N_GROUPS=5, **SMALL | {"N_IMAGES": 100})
 
 
+NOT_LONG = [path for path in SERIES if path.stem[:2] not in ("05", "06", "07")]
+
+
 @pytest.mark.slow
 @pytest.mark.executes
-@pytest.mark.parametrize("path", [p for p in SERIES if p.stem[:2] < "05"], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", NOT_LONG, ids=lambda path: path.stem)
 def test_a_cell_that_was_interrupted_runs_again(path, tmp_path, monkeypatch):
     """Each code cell is stopped half a second after its start, and then run again.
 
@@ -349,7 +352,7 @@ def test_a_cell_that_was_interrupted_runs_again(path, tmp_path, monkeypatch):
 
 def few_steps(source):
     """The settings cell of a notebook that trains, with few steps; other cells as they are."""
-    return re.sub(r"^STEPS = \d+", "STEPS = 8", source, flags=re.MULTILINE)
+    return re.sub(r"^STEPS = (\d+|None)", "STEPS = 8", source, flags=re.MULTILINE)
 
 
 def reply(client, message, seconds=300):

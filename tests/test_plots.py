@@ -72,15 +72,6 @@ def test_alt_must_say_more_than_the_title(shown, alt):
     assert not shown
 
 
-def test_a_page_is_framed_whole(shown, tmp_path):
-    text = "<!DOCTYPE html><p class='a'>&amp; \"so\" — 'on'</p>"
-    (tmp_path / "page.html").write_text(text, encoding="utf-8")
-    plots.web_page(tmp_path / "page.html", height=300, alt="A page with one line.")
-    content = shown[0][0]["text/html"]
-    assert html.unescape(re.search(r"srcdoc='([^']*)'", content)[1]) == text
-    assert "height: 300px" in content and "No page above?" in content
-
-
 def test_nothing_is_cut_off(shown):
     """The picture grows with a title that is wider than the figure."""
     small = np.zeros((1, 8, 8, 1), "uint8")

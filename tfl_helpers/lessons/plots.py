@@ -10,7 +10,6 @@ import html
 import io
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -20,6 +19,8 @@ from IPython.display import display
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
+
+from tfl_helpers.sorting import widget
 
 # Petroff (2021): ten colours for colour-blind readers too; with seven markers, 70 groups differ.
 PALETTE = tuple(to_hex(color) for color in plt.color_sequences["petroff10"])
@@ -41,7 +42,8 @@ def figure(fig: Figure, alt: str) -> None:
         reduced = Image.open(file).convert("RGB").quantize(256)
         reduced.save(file := io.BytesIO(), "PNG", optimize=True)
     png = base64.b64encode(file.getvalue()).decode()
-    _show(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">', alt)
+    image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{png}">'
+    _show(widget.figure(image, alt))
 
 
 def image_grid(
@@ -135,13 +137,7 @@ def feature_map_2d(
     )
     if len(shown) < len(images):
         caption += f" {len(shown):,} of {len(images):,} images are shown."
-    _framed(_map_page(table, title), 540, caption, alt)
-
-
-def web_page(file: str | Path, *, height: int = 640, alt: str) -> None:
-    """Display a page that needs no other file and no network, in a frame of `height` pixels."""
-    note = "(No page above? Run this cell: notebooks from elsewhere show no scripts before that.)"
-    _framed(Path(file).read_text("utf-8"), height, f"{alt} {note}", alt)
+    _show(widget.framed(_map_page(table, title), 540, caption, alt))
 
 
 def _map_page(table: pd.DataFrame, title: str) -> str:
@@ -205,21 +201,9 @@ def key_result(text: str) -> None:
     print(f"Key result: {text}")
 
 
-def _framed(page: str, height: int, caption: str, alt: str) -> None:
-    """Display a page of HTML in a frame of its own, with a caption below."""
-    # Scripts hold far fewer single quotes than double ones: less to escape.
-    page = page.replace("&", "&amp;").replace("'", "&#39;")
-    style = f"width: 100%; height: {height}px; border: 0"
-    frame = f"<iframe title='{html.escape(alt)}' style='{style}' srcdoc='{page}'></iframe>"
-    _show(frame + f"<figcaption>{html.escape(caption)}</figcaption>", alt)
-
-
-def _show(content: str, alt: str) -> None:
-    """Display HTML on a white ground (JupyterLab gives images no alt text), or `alt` as text."""
-    style = "margin: 0; padding: 4px; background: white; color: black; max-width: 100%"
-    page = f'<figure style="{style}">{content}</figure>'
-    data = {"text/html": page, "text/plain": f"[figure: {alt}]"}
-    display(data, metadata={"needs_background": "light"}, raw=True)
+def _show(output: tuple[dict[str, str], dict[str, Any]]) -> None:
+    data, metadata = output
+    display(data, metadata=metadata, raw=True)
 
 
 def _one_each(values: Any, images: Sequence, what: str) -> np.ndarray:

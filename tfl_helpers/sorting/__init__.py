@@ -10,7 +10,7 @@ stopped run goes on where it was and a later one looks at new files only::
 `pipeline` has the recipe; `reading` reads files, and `store` remembers what was learned of them;
 `grouping`, `levels`, `corrections` and `following` are the next steps; `table`, `gallery` (what
 goes into it: `drawing`; what it asks: `asking`), `arrange`, `export` and `summary` what it writes;
-`predict` looks at new images.
+`predict` looks at new images. `widget` shows the page in a notebook.
 """
 
 from tfl_helpers.sorting.corrections import (
@@ -26,3 +26,4 @@ from tfl_helpers.sorting.predict import most_like, predict_folder
 from tfl_helpers.sorting.store import STORE, Store
 from tfl_helpers.sorting.summary import summary_text
 from tfl_helpers.sorting.table import COLUMNS, CORRECTED, read_table, write_table
+from tfl_helpers.sorting.widget import Results

@@ -155,6 +155,7 @@ function settle(text) {
   remember();
   draw();
   say(text);
+  tell();
 }
 function stepBack(from, to, text) {
   if (!from.length || changedElsewhere()) return;
@@ -194,6 +195,7 @@ function adopt(text) {  // what another window kept
   recall();
   draw();
   say(text);
+  tell();
 }
 function changedElsewhere() {
   let now = null;
@@ -220,7 +222,8 @@ function drawKept() {  // what is said, and where it is by now
   const renamed = D.names.filter((name, g) => name !== state.names[g]).length;
   const parts = [all[2] && count(all[2], "name"), all[1] && count(all[1], "correction"),
     renamed && `${count(renamed, "group")} renamed`].filter(Boolean).join(", ");
-  $("kept").textContent = !parts ? "" : !keeps ? `Not saved: ${parts}.` : exported
+  $("kept").textContent = !parts ? "" : linked ? `Handed to the notebook: ${parts}.`
+    : !keeps ? `Not saved: ${parts}.` : exported
     ? `Saved in this browser and as a file: ${parts}. Sort with that file to have it in the results.`
     : `Saved in this browser: ${parts}; not yet in the results.`;
 }
@@ -554,10 +557,10 @@ function fate(i) {
   if (state.decided[i]) return state.group[i] === D.group[i] ? "confirmed" : "moved";
   return D.corrected[i] ?? (saidOf(i) === D.names[D.group[i]] ? "" : "renamed");
 }
-function csv() {
+function csv(name = saidOf) {
   const cell = (text) => (/[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const guard = (name) => (/^'*[=+\-@]/.test(name) ? `'${name}` : name);  // no formula
-  const lines = D.files.map((file, i) => [file, guard(saidOf(i)), String(D.doubt[i] ?? ""),
+  const lines = D.files.map((file, i) => [file, guard(name(i)), String(D.doubt[i] ?? ""),
     isUnsure(i) ? "True" : "False", D.duplicates[i] ?? "", D.problems[i] ?? "", fate(i)]
     .map(cell).join(","));
   const head = "file,group,doubt,unsure,duplicate_of,problem,corrected";
@@ -573,6 +576,18 @@ function save() {
   drawKept();
   say("Saved as groups_corrected.csv, where your browser puts downloads.");
 }
+
+// ---- In a notebook, widget.js in the window around this frame takes what is said on to Python
+const MOST_TOLD_ON = 40_000;  // files of which the tables fit into one message of Jupyter, 10 MB
+let linked = false;
+const toNotebook = (what) => parent.postMessage({ tfl: D.key, ...what }, "*");
+const tell = () => { if (linked) toNotebook({ answers: csv(), labels: csv(nameOf) }); };
+addEventListener("message", ({ source, data }) => {
+  if (parent === window || source !== parent || data?.tfl !== D.key || B || n > MOST_TOLD_ON) return;
+  linked = true;
+  drawKept();
+  tell();
+});
 
 // ---- Tabs: the one that is open stands in the address, so that it is open after a reload
 const TABS = ["groups", "unsure", "map", "problems"], tabs = TABS.map((name) => $(`tab-${name}`));
@@ -1376,7 +1391,9 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   if (key === "y" || event.shiftKey) redo(); else undo();
 });
-addEventListener("beforeunload", (event) => { if (!exported && changes().length) event.preventDefault(); });
+addEventListener("beforeunload", (event) => {
+  if (!exported && !linked && changes().length) event.preventDefault();
+});
 const restored = recall();
 $("ask").hidden = !ids.length;
 labelTab("problems", new Set([...outside, ...Object.keys(D.duplicates).map(Number)]).size);
@@ -1389,5 +1406,6 @@ say(restored ? "Your earlier corrections are back. “Start over” takes them a
   : ids.length ? "Say what the image above shows, or click one below to select it."
   : images.length ? "Click an image to select it." : "There are no images to show.");
 document.documentElement.dataset.ready = "";
+if (parent !== window && !B) toNotebook({});  // is there one?
 if (B) requestAnimationFrame(() => setTimeout(loadRest, 200));  // pictures come first
 else setTimeout(graph, 50);  // so that the first answer is quick

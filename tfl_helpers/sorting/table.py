@@ -46,14 +46,14 @@ def write_table(table: pd.DataFrame, path: str | Path) -> Path:
     return Path(path)
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | Path | io.StringIO) -> pd.DataFrame:
     """Read a table that `write_table` wrote, or the page exported.
 
     Parameters
     ----------
-    path : str or Path
-        The CSV file. What a spreadsheet does to one is understood: a byte order mark, semicolons
-        or tabs for commas, a comma in decimals, TRUE or WAHR for True.
+    path : str, Path or io.StringIO
+        The CSV file, or its text. What a spreadsheet does to one is understood: a byte order mark,
+        semicolons or tabs for commas, a comma in decimals, TRUE or WAHR for True.
 
     Returns
     -------
@@ -79,10 +79,11 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
-def read_cells(path: str | Path) -> pd.DataFrame:
+def read_cells(path: str | Path | io.StringIO) -> pd.DataFrame:
     """Read the cells of a CSV file as they are, texts under the names in its first line."""
     try:
-        text = Path(path).read_text("utf-8-sig")
+        given = isinstance(path, io.StringIO)
+        text = path.getvalue() if given else Path(path).read_text("utf-8-sig")
         mark = max(",;\t", key=text.split("\n", 1)[0].count)
         rows = list(csv.reader(io.StringIO(text), delimiter=mark, strict=True))
     except UnicodeDecodeError as error:

@@ -1,0 +1,97 @@
+"""What people do with a notebook: a cell twice, sections in any order, a setting changed half-way.
+
+The exercises are solved, but where sections are run out of their order: a solution may need what an
+earlier section found. What becomes of a cell that is interrupted is in `test_notebooks`.
+"""
+
+import re
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+from test_notebooks import SERIES, cache, code, few_steps, read, reply, tagged, tool
+
+QUICK = ("00", "01", "02", "04")
+ORDER = sorted(SERIES, key=lambda path: (path.stem[:2] not in QUICK, path.stem))
+each = pytest.mark.parametrize("path", ORDER, ids=lambda path: path.stem)
+pytestmark = [pytest.mark.slow, pytest.mark.executes]
+# A kernel that was restarted has no other names than these
+MARK = "_start = {}; _start.update(globals())"
+RESTART = "[globals().pop(_n) for _n in set(globals()) - set(_start)]; globals().update(_start)"
+__all__ = ["cache"]  # a fixture
+
+
+@pytest.fixture
+def run(cache, monkeypatch):
+    """Function that runs the sources of cells in this order in a kernel of its own."""
+    monkeypatch.setenv("TFL_CACHE_DIR", str(cache))
+    monkeypatch.setenv("TFL_OFFLINE", "1")
+
+    def runs(path, sources):
+        manager, client = start_new_kernel(kernel_name="python3", cwd=str(path.parent))
+        try:
+            for source in sources:
+                answer = reply(client, client.execute(source))
+                assert answer["status"] == "ok", f"{answer['evalue']}\n{source}"
+        finally:
+            client.stop_channels()
+            manager.shutdown_kernel(now=True)
+
+    return runs
+
+
+def short(notebook, tmp_path):
+    """A notebook that trains for few steps, and records what it found elsewhere."""
+    for cell in code(notebook):
+        runs = f"RUNS = {(tmp_path / 'runs.jsonl').as_posix()!r}"
+        cell.source = re.sub("^RUNS = .*", runs, few_steps(cell.source), flags=re.MULTILINE)
+    return notebook
+
+
+def start_and_sections(notebook):
+    """Settings and jump-in cell; of each section the sources of its code cells."""
+    start = [tagged(notebook, tag)[0] for tag in ("parameters", "jump-in")]
+    sections = [[]]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and re.search("^## ", cell.source, re.MULTILINE):
+            sections.append([])
+        elif cell.cell_type == "code" and cell not in start:
+            sections[-1].append(cell.source)
+    return [cell.source for cell in start], [section for section in sections if section]
+
+
+@each
+def test_each_cell_twice(path, run, tmp_path, monkeypatch):
+    """What was measured holds the second time, too."""
+    monkeypatch.setenv("TFL_STRICT_EXERCISES", "1")
+    cells = code(short(tool().solved(read(path)), tmp_path))
+    if not any("STEPS = 8" in cell.source for cell in cells):  # what trained little is not good
+        monkeypatch.setenv("TFL_STRICT_CLAIMS", "1")
+    run(path, [cell.source for cell in cells for _ in range(2)])
+
+
+@each
+def test_sections_from_the_last_to_the_first(path, run, tmp_path):
+    start, sections = start_and_sections(short(read(path), tmp_path))
+    assert len(sections) >= 4
+    run(path, [*start, *(source for section in reversed(sections) for source in section)])
+
+
+@each
+def test_one_section_after_the_kernel_was_restarted(path, run, tmp_path):
+    """The last first, so that no section finds files that one before it writes."""
+    start, sections = start_and_sections(short(read(path), tmp_path))
+    alone = [source for section in reversed(sections) for source in (RESTART, *section)]
+    run(path, [*start, MARK, *alone])
+
+
+@each
+def test_settings_changed_half_way(path, run, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFL_STRICT_EXERCISES", "1")
+    notebook = short(tool().solved(read(path)), tmp_path)
+    sources = [cell.source for cell in code(notebook)]
+    settings = tagged(notebook, "parameters")[0].source
+    changed = re.sub(r"^SEED = \d+", "SEED = 7", settings, flags=re.MULTILINE)
+    changed = re.sub(r"^N_IMAGES = \d+", "N_IMAGES = 400", changed, flags=re.MULTILINE)
+    assert "SEED = 7" in changed
+    middle = len(sources) // 2
+    run(path, [*sources[:middle], changed, *sources[middle:]])
