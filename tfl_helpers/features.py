@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import joblib
 import keras
@@ -21,7 +22,7 @@ from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScale
 from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
-from tfl_helpers import backbones
+from tfl_helpers import backbones, cluster
 from tfl_helpers.datasets import (
     FolderImages,
     ImageReadError,
@@ -32,6 +33,7 @@ from tfl_helpers.datasets import (
 )
 
 Images = ImageSet | FolderImages | np.ndarray
+AT_ONCE = 8  # batches that go to a worker of a cluster at a time
 _BAR = {"unit": "image", "delay": 1, "leave": False}
 
 
@@ -43,6 +45,7 @@ def extract(
     looks: backbones.Looks = None,
     cache: bool | str | Path = True,
     block_size: int = 4096,
+    client: Any = None,
     progress: bool = True,
 ) -> np.ndarray:
     """Turn images into features; what was computed before comes from the cache.
@@ -64,6 +67,8 @@ def extract(
         such as (0.75, 1, 1.25), and mirrored. Steadier for photos; wrong for characters.
     cache : bool, str or Path
         True: TFL_CACHE_DIR, or the user's cache folder. A path: that folder. False: no cache.
+    client : distributed.Client, optional
+        Its workers compute what is not in the cache; files they need to see by the same path.
     progress : bool
         Whether to show a progress bar.
 
@@ -88,7 +93,7 @@ def extract(
     memory = _memory(cache)
 
     def see(view: backbones.View) -> np.ndarray:
-        return _see(view, images, batch_size, memory, block_size, bar)
+        return _see(view, images, batch_size, memory, block_size, bar, client)
 
     with progress_bar(progress, total=len(images), **_BAR) as bar:
         of_parts = (backbones.views(part, looks) for part in backbones.parts(backbone))
@@ -116,30 +121,65 @@ def _see(
     memory: joblib.Memory | None,
     block_size: int,
     bar: tqdm,
+    client: Any,
 ) -> np.ndarray:
     """Features of one view, block by block; the bar shows its images per second."""
-    forward, batch_size = _forward(view), backbones.fitting_batch(view.backbone, batch_size)
+    work = Computer(view, backbones.fitting_batch(view.backbone, batch_size))
+    at_once = (
+        AT_ONCE * work.batch_size if client else block_size
+    )  # whole batches, wherever computed
+    watch = {} if client else {"watch": bar.update}
 
     def compute(block: FolderImages | np.ndarray) -> np.ndarray:
-        done = []
-        for batch in _batches(view.backbone, block, batch_size):
-            done.append(forward(batch))
-            bar.update(len(batch))
-        return np.concatenate(done)
+        rows, done = range(len(block)), {}
+        several = (rows[i : i + at_once] for i in range(0, len(rows), at_once))
+        send = lambda some: block[some.start : some.stop]  # noqa: E731
+        for some, z in spread(several, send, **watch):
+            if z is None:
+                name = getattr(block, "files", ["an image"] * len(block))[some[0]]
+                raise ImageReadError(f"{name} ended each worker that computed it")
+            done[some.start] = z
+            bar.update(len(some) if client else 0)
+        return np.concatenate([done[start] for start in sorted(done)])
 
     if memory:
         made_by = _fingerprint(view.backbone), tf.__version__, view.mirrored and "mirrored"
         kept = memory.cache(_block, ignore=["compute", "images"])
     bar.set_description(view.name)
     bar.reset()
-    for start in range(0, len(images), block_size):
-        part = images[start : start + block_size]
-        z = kept(_content(part), made_by, compute, part) if memory else compute(part)
-        if start == 0:
-            result = np.empty((len(images), z.shape[1]), "float32")
-        result[start : start + len(part)] = z
-        bar.update(start + len(part) - bar.n)
+    with cluster.spread(client, work) as spread:
+        for start in range(0, len(images), block_size):
+            part = images[start : start + block_size]
+            z = kept(_content(part), made_by, compute, part) if memory else compute(part)
+            if start == 0:
+                result = np.empty((len(images), z.shape[1]), "float32")
+            result[start : start + len(part)] = z
+            bar.update(start + len(part) - bar.n)
     return result
+
+
+class Computer:
+    """Computes a view of images, in this process or a worker of a cluster."""
+
+    def __init__(self, view: backbones.View, batch_size: int) -> None:
+        self.view, self.batch_size = view, batch_size
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "_forward"}
+
+    def __call__(
+        self, images: FolderImages | np.ndarray, watch: Callable[[int], Any] = lambda n: None
+    ) -> np.ndarray:
+        """Compute features float32 (n, d); `watch` is told of each batch how many images it had."""
+        done = []
+        for batch in _batches(self.view.backbone, images, self.batch_size):
+            done.append(self._forward(batch))
+            watch(len(batch))
+        return np.concatenate(done)
+
+    @functools.cached_property
+    def _forward(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        return _forward(self.view)
 
 
 def extract_views(

@@ -4,8 +4,9 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def sort_folder(
     all_files: bool = False,
     max_megapixels: float | None = None,
     seed: int = 0,
+    client: Any = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Sort a folder of unlabelled images into groups.
@@ -104,6 +106,9 @@ def sort_folder(
         Also take what is hidden, and what systems put among photos, such as their thumbnails.
     max_megapixels : float, optional
         Larger images are not read, for the memory's sake, unless they are JPEGs; by default 179.
+    client : distributed.Client, optional
+        Its workers read the files and compute features, in the same blocks as this process would;
+        it does the rest. The groups are the same. They need to see the folder by the same path.
     seed, progress : int, bool
         Of whatever is drawn at random; whether to show progress bars.
 
@@ -131,7 +136,8 @@ def sort_folder(
     views, by_name = views_of(network, looks)
     settings = replace(settings, backbone=network.name, views=by_name)
     with Store.opened(out) as store, at_most(max_megapixels):
-        rows = _read(store, folder, out, names, views, corrections, progress)
+        todo = partial(read_new, store, folder, names, views, progress, client, max_megapixels)
+        rows = _read(store, out, todo, corrections)
         state = _state(settings, known, names, rows)
         if corrections is None and _is_up_to_date(out, store, settings, state):
             summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
@@ -201,13 +207,7 @@ def _is_result(out: Path) -> bool:
 
 
 def _read(
-    store: Store,
-    folder: Path,
-    out: Path,
-    names: list[str],
-    views: list[Any],
-    corrections: str | Path | None,
-    progress: bool,
+    store: Store, out: Path, read: Callable[[], list[dict]], corrections: str | Path | None
 ) -> list[dict]:
     """Read what is new in the folder, and what a person said since."""
     before, empty = out / "groups.csv", store.placed().empty
@@ -227,7 +227,7 @@ def _read(
 
     if corrections is not None and not empty:
         correct()  # before a file can change that was looked at
-    rows = read_new(store, folder, names, views, progress)
+    rows = read()
     if empty:  # a first run, or the store was deleted
         store.restore(earlier, read_answers(out / ANSWERS))
         if corrections is not None:
