@@ -81,11 +81,9 @@ def connected(address: str | None) -> Iterator[Any]:
 
 def _local(workers: int) -> dict[str, Any]:
     """Describe a cluster of processes on this machine, which share its cores."""
-    threads = str(max((os.cpu_count() or 1) // workers, 1))
     return {
         "n_workers": workers,
         "threads_per_worker": 1,  # TensorFlow has threads of its own
-        "env": {"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": "1"},
         "dashboard_address": "127.0.0.1:0",
         "silence_logs": logging.CRITICAL,  # a worker that dies is told by what becomes of its files
         # A block that a dead worker had is done anew by itself (`_spread`), not with others again
@@ -123,10 +121,10 @@ def spread(client: Any, work: Callable[..., Any]) -> Iterator[Callable[..., Done
 
         yield here
         return
-    about = _versions()
     with _reached(client):
         held = _submit(client, _same, pickle.dumps(work), key=f"work-{uuid.uuid4().hex}")
-    yield functools.partial(_spread, client, functools.partial(_call, about), held)
+    call = functools.partial(_call, _versions(), _threads())
+    yield functools.partial(_spread, client, call, held)
 
 
 def _spread(
@@ -185,7 +183,8 @@ def _some(client: Any, wait: Callable, futures: list) -> Any:
     """Wait until some are done, however slow the workers are, but not where there are none."""
     while True:
         try:
-            return wait(futures, timeout=PATIENCE, return_when="FIRST_COMPLETED").done
+            with client.as_current():
+                return wait(futures, timeout=PATIENCE, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             if not client.nthreads():
                 raise OSError(f"the cluster has no worker any more. {AGAIN}") from None
@@ -211,17 +210,41 @@ def _submit(client: Any, *call: Any, **how: Any) -> Any:
         return client.submit(*call, **how)
 
 
-def _call(about: dict[str, str], pickled: bytes, block: Any, given: dict[str, Any]) -> Any:
+def _call(
+    versions: dict[str, str], threads: int, pickled: bytes, block: Any, given: dict[str, Any]
+) -> Any:
     """Do one block in a worker's process."""
-    if other := {name: v for name, v in _versions().items() if v != about[name]}:
-        wanted = {name: about[name] for name in other}
+    if other := {name: v for name, v in _versions().items() if v != versions[name]}:
+        wanted = {name: versions[name] for name in other}
         raise ValueError(f"results would differ: a worker has {other}, not {wanted}")
-    return _loaded(pickled)(block, **given)
+    return _loaded(pickled, threads)(block, **given)
 
 
 @functools.lru_cache(1)
-def _loaded(pickled: bytes) -> Callable:
+def _loaded(pickled: bytes, threads: int) -> Callable:
+    """Unpickle the work, with as many threads as the client's TensorFlow has.
+
+    In how many parts a sum is added up hangs on them, and so do its last bits.
+    """
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError as error:
+        raise ValueError(
+            f"results would differ: TensorFlow runs in a worker, on other than {threads} threads. "
+            "Start the workers anew"
+        ) from error
     return pickle.loads(pickled)
+
+
+def _threads() -> int:
+    """Count the threads that TensorFlow computes one operation with in this process."""
+    import tensorflow as tf
+
+    set_up = tf.config.threading.get_intra_op_parallelism_threads()
+    allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+    return set_up or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or len(allowed))
 
 
 def _versions() -> dict[str, str]:

@@ -21,6 +21,7 @@ from tfl_helpers.sorting.store import FileRead, Store
 
 BLOCK, BLOCK_BYTES = 256, 500e6  # files, or bytes of pixels, between two saves: a kill costs these
 BATCH = 32  # images that go through the network at a time: 64 need 300 MB more
+Asked = tuple[str, tuple[int, int], list[str]]  # file, size and time of change, views wanted
 DEADLY = "each process that read it died: it may be damaged, or need more memory than there is"
 
 
@@ -73,17 +74,16 @@ def read_new(
     than 8 bits are read last, once the range of values in the folder is known.
 
     Which files are one block does not hang on who reads it, this process or the workers of a Dask
-    `client`. It comes back as a whole, and the store takes it as a whole or not at all: parts in
-    files beside it would be the same once more, and one file is what a second run and a person find
-    their way in. What was only renamed or moved is recalled in this process; workers don't see the
-    store, and compute it again.
+    `client`, nor on what a stopped run has read: what is added up in which batch decides over the
+    last bits. A block comes back as a whole, and the store takes it as a whole or not at all. Parts
+    in files beside it would be the same once more, and two places to look at.
     """
     known = {view.name: store.known(view.name) for view in views}
-    lacking = {}
+    asked = []
     for name in names:
         stat = _stat(folder / name)
-        lacking[name] = [view for view in known if known[view].get(name) != stat]
-    todo = [name for name in names if lacking[name]]
+        asked.append((name, stat, [view for view in known if known[view].get(name) != stat]))
+    todo = {name for name, _, wanted in asked if wanted}
     reader = Reader(folder, views, max_megapixels)
     recall = {} if client else {"recall": store.recall}
     with (
@@ -91,33 +91,51 @@ def read_new(
         cluster.spread(client, reader) as spread,
     ):
 
-        def read_all(some: list[str], value_range: tuple[float, float] | None) -> None:
-            wanted = [(name, [*known] if value_range else lacking[name]) for name in some]
-            blocks = (wanted[i : i + reader.at_once] for i in range(0, len(some), reader.at_once))
+        def read_all(some: list[Asked], value_range: tuple[float, float] | None) -> None:
+            blocks = in_blocks(some, reader.at_once)
             for block, done in spread(blocks, value_range=value_range, **recall):
-                files, speeds = done or ([_deadly(folder, name) for name, _ in block], {})
+                files, speeds = done or ([_deadly(*file) for file in block], {})
+                store.recall(files if client else [])  # workers don't see the store
                 store.save(files)
                 bar.set_postfix(speeds)
                 bar.update(len(files))
 
-        read_all(todo, None)
+        read_all(asked, None)
         rows = store.rows()
-        deep = [name for name in names if "values" in rows[name]]
-        if value_range := find_range(rows[name]["values"] for name in deep):
+        deep = [file for file in asked if "values" in rows[file[0]]]
+        if value_range := find_range(rows[name]["values"] for name, *_ in deep):
             if list(value_range) == store.fact("range"):
-                deep = sorted(set(deep) & set(todo))
+                deep = [file for file in deep if file[0] in todo]
             bar.total += len(deep)
-            read_all(deep, value_range)
+            read_all([(name, stat, [*known]) for name, stat, _ in deep], value_range)
             store.keep(range=value_range)
     rows = store.rows()
     return [rows[name] for name in names]
 
 
+def in_blocks(asked: Sequence[Asked], size: int) -> list[list[Asked]]:
+    """Cut a list of files into blocks: those of which all is wanted, then the rest.
+
+    Examples
+    --------
+    >>> files = [(name, (1, 1), ["letters"] * (name != "c")) for name in "abcdef"]
+    >>> [[name for name, *_ in block] for block in in_blocks(files, 2)]
+    [['a', 'b'], ['e', 'f'], ['d']]
+    """
+    whole, rest = [], []
+    for start in range(0, len(asked), size):
+        wanted = [file for file in asked[start : start + size] if file[2]]
+        if len(wanted) == len(asked[start : start + size]):
+            whole.append(wanted)
+        else:
+            rest += wanted
+    return whole + [rest[start : start + size] for start in range(0, len(rest), size)]
+
+
 class Reader:
     """Reads blocks of files and computes what views see of them, in this process or a worker.
 
-    A block is a list of names, each with the names of the views that are wanted. Their networks are
-    compiled when the first is read, and stay.
+    Networks are compiled when the first block is read, and stay.
     """
 
     def __init__(self, folder: Path, views: Sequence[Any], max_megapixels: float | None) -> None:
@@ -131,7 +149,7 @@ class Reader:
 
     def __call__(
         self,
-        block: list[tuple[str, list[str]]],
+        block: list[Asked],
         value_range: tuple[float, float] | None,
         recall: Callable[[list[FileRead]], None] | None = None,
     ) -> tuple[list[FileRead], dict[str, str]]:
@@ -150,7 +168,7 @@ class Reader:
             files = list(pool.map(lambda asked: self._read(*asked, value_range), block))
         if recall:
             recall(files)  # of those that were only renamed or moved
-        speeds = self._compute(files, dict(block))
+        speeds = self._compute(files, {name: views for name, _, views in block})
         for file in files:
             file.pixels = {}
         return files, speeds
@@ -175,9 +193,11 @@ class Reader:
                     file.z[view] = row
         return speeds
 
-    def _read(self, name: str, views: list[str], value_range: tuple | None) -> FileRead:
+    def _read(
+        self, name: str, stat: tuple[int, int], views: list[str], value_range: tuple | None
+    ) -> FileRead:
         path = self.folder / name
-        file = FileRead(name, _stat(path), cleaning.inspect_file(path, value_range))
+        file = FileRead(name, stat, cleaning.inspect_file(path, value_range))
         if value_range is None and "values" in file.row:
             return file  # again when all such files have been looked at
         if not set(cleaning.LEAVE_OUT) & set(file.row["codes"]):
@@ -193,10 +213,9 @@ class Reader:
         return file
 
 
-def _deadly(folder: Path, name: str) -> FileRead:
+def _deadly(name: str, stat: tuple[int, int], views: list[str]) -> FileRead:
     """Say of a file that each process which read it died."""
-    row = {"codes": ["unreadable"], "notes": [DEADLY]}
-    return FileRead(name, _stat(folder / name), row)
+    return FileRead(name, stat, {"codes": ["unreadable"], "notes": [DEADLY]})
 
 
 def _size(view: Any) -> tuple[int, int]:

@@ -52,6 +52,7 @@ class Store:
 
     def __init__(self, base: sqlite3.Connection) -> None:
         self._base = base
+        self._last = base.execute("SELECT ifnull(max(rowid), 0) FROM files").fetchone()[0]
 
     @classmethod
     @contextmanager
@@ -99,11 +100,17 @@ class Store:
         return {os.fsdecode(name): tuple(stat) for name, *stat in found}
 
     def recall(self, files: Iterable[FileRead]) -> None:
-        """Fill in features of the same bytes under another name, but of deep images."""
-        query = "SELECT backbone, z FROM features JOIN files USING (name) WHERE digest = ?"
+        """Fill in features of the same bytes under another name, but of deep images.
+
+        Of what this run read itself none are taken: in which order it did may be different again.
+        """
+        query = (
+            "SELECT backbone, z FROM features JOIN files USING (name)"
+            " WHERE digest = ? AND files.rowid <= ? ORDER BY files.rowid DESC"
+        )
         for file in files:
             if "values" not in file.row:
-                for view, z in self._base.execute(query, (file.row.get("digest"),)):
+                for view, z in self._base.execute(query, (file.row.get("digest"), self._last)):
                     file.z[view] = np.frombuffer(z, "float16")
 
     def save(self, files: Iterable[FileRead]) -> None:
