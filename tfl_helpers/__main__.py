@@ -200,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=plain,
     )
     sort.add_argument(
-        "folder", type=_path, metavar="FOLDER", help="your images, also in subfolders"
+        "folder", type=_place, metavar="FOLDER", help="your images, also in subfolders; or s3://…"
     )
     sort.add_argument("--out", type=_path, required=True, metavar="OUT", help="folder for results")
     sort.add_argument("--groups", type=_groups, metavar="auto|kinds|N", help=GROUPS)
@@ -240,6 +240,10 @@ def _path(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError("it is empty; . is this folder")
     return Path(text)
+
+
+def _place(text: str) -> Path | str:
+    return text if "://" in text else _path(text)
 
 
 def _looks(text: str) -> list[str | float]:

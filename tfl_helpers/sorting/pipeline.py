@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 import tfl_helpers
-from tfl_helpers.datasets import cleaning, file_hash, progress_bar, read_image, walk, write_whole
+from tfl_helpers.datasets import cleaning, file_hash, progress_bar, write_whole
 from tfl_helpers.datasets.decode import at_most
+from tfl_helpers.datasets.remote import RemoteFolder, folder_at, read_anywhere, walk_anywhere
 from tfl_helpers.sorting.corrections import (
     MOST_FITTED,
     names_from_examples,
@@ -72,7 +73,8 @@ def sort_folder(
     Parameters
     ----------
     folder : str or Path
-        Images of any size and mode, flat or nested, among whatever else. It is never written to.
+        Images of any kind, flat or nested, among whatever else; or the address of such a folder
+        that fsspec can read, such as "s3://bucket/photos". It is never written to.
     out : str or Path
         A new folder, or that of an earlier run, which is brought up to date.
     groups : int, "auto" or "kinds", optional
@@ -107,8 +109,7 @@ def sort_folder(
     max_megapixels : float, optional
         Larger images are not read, for the memory's sake, unless they are JPEGs; by default 179.
     client : distributed.Client, optional
-        Its workers read the files and compute features, in the same blocks as this process would;
-        it does the rest. The groups are the same. They need to see the folder by the same path.
+        Its workers, who need to see the folder by the same path, read it. Groups are the same.
     seed, progress : int, bool
         Of whatever is drawn at random; whether to show progress bars.
 
@@ -126,8 +127,8 @@ def sort_folder(
     """
     if folder in ("", None) or out in ("", None):
         raise ValueError("the folder's path is empty, or that of the results: '.' is this folder")
-    folder, out = Path(folder).expanduser(), Path(out).expanduser()
-    names, passed = walk(folder, all_files)
+    folder, out = folder_at(folder), Path(out).expanduser()
+    names, passed = walk_anywhere(folder, all_files)
     asked = arrange, near_duplicates, balance, (), checked_exports(export)
     settings = Settings(backbone, groups, clusterer, seed, *asked)
     _check(folder, out, names, settings, corrections)
@@ -170,9 +171,11 @@ def sort_folder(
 def _check(folder: Path, out: Path, names: list[str], settings: Settings, corrections: Any) -> None:
     """Refuse what cannot work before anything is written."""
     inside, outside, k = folder.resolve(), out.resolve(), settings.groups
-    if outside.is_relative_to(inside):
+    if isinstance(inside, RemoteFolder):
+        inside.check(settings.arrange)
+    elif outside.is_relative_to(inside):
         raise ValueError(f"{out} lies in the folder to be sorted: choose a place outside")
-    if inside.is_relative_to(outside):
+    elif inside.is_relative_to(outside):
         raise ValueError(f"{folder} lies in {out}: choose a new folder for the results")
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file: choose a new folder for the results")
@@ -266,7 +269,7 @@ def _look_for_copies(
     looked = cleaning.report(
         names,
         rows,
-        read=lambda i: read_image(folder / names[i], value_range=whole),
+        read=lambda i: read_anywhere(folder / names[i], value_range=whole),
         embed=lambda some: store.features(settings.views, [names[i] for i in some]),
     )
     if settings.near_duplicates == "keep":  # the little that differs may be all that matters

@@ -16,6 +16,7 @@ import numpy as np
 from tfl_helpers import cluster
 from tfl_helpers.datasets import ImageReadError, cleaning, describe, progress_bar, read_image
 from tfl_helpers.datasets.decode import at_most, find_range
+from tfl_helpers.datasets.remote import RemoteFolder, at_hand
 from tfl_helpers.sorting.gallery import thumbnail
 from tfl_helpers.sorting.store import FileRead, Store
 
@@ -61,7 +62,7 @@ def views_of(network: Any, looks: Any) -> tuple[list[Any], list[list[str]]]:
 
 def read_new(
     store: Store,
-    folder: Path,
+    folder: Path | RemoteFolder,
     names: list[str],
     views: Sequence[Any],
     progress: bool,
@@ -196,21 +197,25 @@ class Reader:
     def _read(
         self, name: str, stat: tuple[int, int], views: list[str], value_range: tuple | None
     ) -> FileRead:
-        path = self.folder / name
-        file = FileRead(name, stat, cleaning.inspect_file(path, value_range))
-        if value_range is None and "values" in file.row:
-            return file  # again when all such files have been looked at
-        if not set(cleaning.LEAVE_OUT) & set(file.row["codes"]):
-            try:
-                sizes = sorted({self.sizes[view] for view in views})
-                file.pixels = {size: read_image(path, size, value_range) for size in sizes}
-                shape = file.row["height"], file.row["width"]
-                file.picture = thumbnail(file.pixels[sizes[-1]], shape)
-            except ImageReadError as error:  # it changed in between
-                file.pixels = {}
-                file.row["codes"].append("unreadable")
-                file.row["notes"].append(str(error.__cause__))
+        file = FileRead(name, stat, {"codes": [], "notes": []})
+        try:
+            with at_hand(self.folder / name) as path:
+                self._look(file, path, views, value_range)
+        except ImageReadError as error:  # it could not be fetched, or changed in between
+            file.pixels = {}
+            file.row["codes"].append("unreadable")
+            file.row["notes"].append(" ".join(str(error.__cause__).split())[:200])
         return file
+
+    def _look(self, file: FileRead, path: Path, views: list[str], value_range: Any) -> None:
+        file.row = cleaning.inspect_file(path, value_range)
+        if value_range is None and "values" in file.row:
+            return  # again when all such files have been looked at
+        if not set(cleaning.LEAVE_OUT) & set(file.row["codes"]):
+            sizes = sorted({self.sizes[view] for view in views})
+            file.pixels = {size: read_image(path, size, value_range) for size in sizes}
+            shape = file.row["height"], file.row["width"]
+            file.picture = thumbnail(file.pixels[sizes[-1]], shape)
 
 
 def _deadly(name: str, stat: tuple[int, int], views: list[str]) -> FileRead:
