@@ -24,6 +24,7 @@ from typing import Any
 import tfl_helpers
 
 AHEAD = 2  # blocks per worker that are under way: while one is worked on the next is on its way
+PART = 16  # things that a suspect block is split into, before single ones: few workers die for it
 PATIENCE = 60  # seconds in which workers may start; after those without news they are counted
 ALIKE = ("keras", "numpy", "pillow", "tensorflow")  # of one version, else results differ
 AGAIN = "Nothing is lost: start it, and give the same command again; it goes on from there"
@@ -169,8 +170,9 @@ def _spread(
                     if not alone:
                         suspects.append(block)
                         continue
-                    if half := len(block) // 2:
-                        suspects.extend([block[:half], block[half:]])
+                    if (n := len(block)) > 1:
+                        step = PART if n > PART else 1
+                        suspects.extend(block[i : i + step] for i in range(0, n, step))
                         continue
                     result = None
                 yield block, result

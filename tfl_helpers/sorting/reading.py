@@ -102,9 +102,9 @@ def read_new(
                 bar.update(len(files))
 
         read_all(asked, None)
-        rows = store.rows()
-        deep = [file for file in asked if "values" in rows[file[0]]]
-        if value_range := find_range(rows[name]["values"] for name, *_ in deep):
+        values = {name: row["values"] for name, row in store.rows().items() if "values" in row}
+        deep = [file for file in asked if file[0] in values]
+        if value_range := find_range(values[name] for name, *_ in deep):
             if list(value_range) == store.fact("range"):
                 deep = [file for file in deep if file[0] in todo]
             bar.total += len(deep)

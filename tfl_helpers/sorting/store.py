@@ -3,7 +3,7 @@
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ import pandas as pd
 from tfl_helpers.sorting.table import CORRECTED
 
 STORE = "work.sqlite"
+AT_ONCE = 100_000  # images whose features stand in memory: half a GB
 TABLES = (
     "files (name BLOB PRIMARY KEY, size INTEGER, changed INTEGER, about TEXT,"
     " digest BLOB, hash BLOB, small BLOB, picture BLOB)",
@@ -45,6 +46,31 @@ class FileRead:
     pixels: dict[tuple, np.ndarray] = field(default_factory=dict)  # size: uint8 (*size, 3)
     picture: bytes | None = None  # from `gallery.thumbnail`
     z: dict[str, np.ndarray] = field(default_factory=dict)  # name of a view: features (d,)
+
+
+class Rows:
+    """Features of many images, float32 (n, d), of length one: read from the store when looked at.
+
+    Of a million images they are 5 GB, and whoever looks at them looks at a sample or at part after
+    part. `np.asarray` gives all.
+    """
+
+    def __init__(self, read: Callable[[Sequence[str]], np.ndarray], names: Sequence[str]) -> None:
+        self._read, self._names = read, np.array(names, object)
+        self.shape = len(names), self[:1].shape[1]
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        from sklearn.preprocessing import normalize
+
+        names = self._names[rows]
+        z = self._read(names) if len(names) else np.zeros((0, self.shape[1]), "float32")
+        return normalize(z, copy=False) if len(z) else z
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:].astype(dtype or "float32", copy=False)
 
 
 class Store:
@@ -151,6 +177,13 @@ class Store:
         from tfl_helpers.features import combine
 
         return combine((self._features(view, names) for view in views) for views in parts)
+
+    def unit_features(
+        self, parts: Sequence[Sequence[str]], names: Sequence[str]
+    ) -> np.ndarray | Rows:
+        """Features as `features` gives them, scaled to length one; of very many as `Rows`."""
+        rows = Rows(lambda some: self.features(parts, some), names)
+        return rows if len(names) > AT_ONCE else rows[:]
 
     def _features(self, view: str, names: Sequence[str]) -> np.ndarray:
         query, result = "SELECT z FROM features WHERE backbone = ? AND name = ?", None
