@@ -194,13 +194,16 @@ def _some(client: Any, wait: Callable, futures: list) -> Any:
 
 @contextmanager
 def _reached(client: Any) -> Iterator[None]:
-    """Say what to do where the scheduler is gone."""
-    from distributed.comm import CommClosedError
-
+    """Say what to do where the scheduler is gone, or lacks what is installed here."""
+    where = client.scheduler.address if client.scheduler else "its address"
     try:
         yield
-    except (CancelledError, CommClosedError) as error:
-        where = client.scheduler.address if client.scheduler else "its address"
+    except ImportError as error:
+        why = f"the scheduler at {where} and its workers need what is installed here: {error}"
+        raise OSError(why) from error
+    except Exception as error:
+        if client.status == "running" and not isinstance(error, CancelledError):
+            raise
         raise OSError(f"the scheduler at {where} cannot be reached. {AGAIN}") from error
 
 

@@ -1,12 +1,10 @@
 """Features of images, computed once: batches through a frozen backbone, kept on disk."""
 
-import functools
 import os
-import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,13 @@ from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
 from tfl_helpers import backbones, cluster
+from tfl_helpers.backbones import running
+from tfl_helpers.backbones.running import compiled
 from tfl_helpers.datasets import (
     FolderImages,
     ImageReadError,
     ImageSet,
     as_images,
-    batches,
     progress_bar,
 )
 
@@ -124,10 +123,8 @@ def _see(
     client: Any,
 ) -> np.ndarray:
     """Features of one view, block by block; the bar shows its images per second."""
-    work = Computer(view, backbones.fitting_batch(view.backbone, batch_size))
-    at_once = (
-        AT_ONCE * work.batch_size if client else block_size
-    )  # whole batches, wherever computed
+    work = running.Computer(view, backbones.fitting_batch(view.backbone, batch_size))
+    at_once = AT_ONCE * work.batch_size if client else block_size  # the same batches
     watch = {} if client else {"watch": bar.update}
 
     def compute(block: FolderImages | np.ndarray) -> np.ndarray:
@@ -156,30 +153,6 @@ def _see(
             result[start : start + len(part)] = z
             bar.update(start + len(part) - bar.n)
     return result
-
-
-class Computer:
-    """Computes a view of images, in this process or a worker of a cluster."""
-
-    def __init__(self, view: backbones.View, batch_size: int) -> None:
-        self.view, self.batch_size = view, batch_size
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key != "_forward"}
-
-    def __call__(
-        self, images: FolderImages | np.ndarray, watch: Callable[[int], Any] = lambda n: None
-    ) -> np.ndarray:
-        """Compute features float32 (n, d); `watch` is told of each batch how many images it had."""
-        done = []
-        for batch in _batches(self.view.backbone, images, self.batch_size):
-            done.append(self._forward(batch))
-            watch(len(batch))
-        return np.concatenate(done)
-
-    @functools.cached_property
-    def _forward(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        return _forward(self.view)
 
 
 def extract_views(
@@ -219,7 +192,7 @@ def extract_views(
     with progress_bar(progress, total=total, desc=backbone.name, **_BAR) as shown:
         for view in views:
             done = 0
-            for batch in _batches(backbone, images, batch_size, size):
+            for batch in running.batches(backbone, images, batch_size, size):
                 view[done : done + len(batch)] = forward(changed(batch))
                 done += len(batch)
                 shown.update(len(batch))
@@ -228,7 +201,7 @@ def extract_views(
 
 def extractor(view: backbones.View, batch_size: int = 32) -> Callable[[np.ndarray], np.ndarray]:
     """Make a function: pixels (n, h, w, 1 or 3), 0..255, to features float32 (n, d), no cache."""
-    forward, batch_size = _forward(view), backbones.fitting_batch(view.backbone, batch_size)
+    forward, batch_size = running.forward(view), backbones.fitting_batch(view.backbone, batch_size)
     grey = view.backbone.input_shape[-1] == 1
 
     def compute(pixels: np.ndarray) -> np.ndarray:
@@ -242,27 +215,6 @@ def extractor(view: backbones.View, batch_size: int = 32) -> Callable[[np.ndarra
         return np.concatenate(done)
 
     return compute
-
-
-def _forward(view: backbones.View) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Make a function of batches; it compiles the backbone when first called, if at all."""
-    forward = functools.cache(lambda: compiled(view.backbone))
-    return lambda batch: forward()(batch[:, :, ::-1] if view.mirrored else batch)
-
-
-def compiled(backbone: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Compile a backbone: images, float32 (b, h, w, c), 0..255, to features (b, d)."""
-    # With weights that are constants TensorFlow folds batch normalisation into the convolutions:
-    # 1.4 times as fast for MobileNetV2 (`benchmarks/extraction.py`).
-    variables = backbone.trainable_variables, backbone.non_trainable_variables
-    weights = [[variable.numpy() for variable in part] for part in variables]
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, backbone.input_shape[-1]))])
-    def forward(batch: tf.Tensor) -> tf.Tensor:
-        constants = [[tf.constant(weight) for weight in part] for part in weights]
-        return backbone.stateless_call(*constants, batch, training=False)[0]
-
-    return forward.get_concrete_function()  # traced now, else TensorFlow may warn of it later
 
 
 def cache_info(cache: bool | str | Path = True) -> dict[str, str | int | float]:
@@ -313,24 +265,6 @@ def normaliser(kind: str = "l2") -> Pipeline:
     if kind not in steps:
         raise ValueError(f"no normaliser is called {kind!r}; there are {', '.join(steps)}")
     return make_pipeline(*steps[kind])
-
-
-def _batches(
-    backbone: keras.Model,
-    images: FolderImages | np.ndarray,
-    batch_size: int,
-    size: tuple[int, int] | None = None,
-) -> Iterator[tf.Tensor]:
-    """Batches as a backbone takes them; those of a folder in the size that it sees."""
-    if isinstance(images, FolderImages) and (size := backbones.input_size(backbone)) is None:
-        raise ValueError(f"{backbone.name} needs one size: load it with size=(height, width)")
-    channels = backbone.input_shape[-1]
-    try:
-        yield from batches(images, size=size, channels=channels, batch_size=batch_size)
-    except tf.errors.InvalidArgumentError as error:  # tf.data wraps what our reader raised
-        if found := re.search("ImageReadError: (.*)", error.message):
-            raise ImageReadError(found[1]) from None
-        raise
 
 
 def _block(content: str, made_by: tuple, compute: Callable, images: Images) -> np.ndarray:

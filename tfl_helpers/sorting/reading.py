@@ -102,7 +102,7 @@ def read_new(
                 bar.update(len(files))
 
         read_all(asked, None)
-        values = {name: row["values"] for name, row in store.rows().items() if "values" in row}
+        values = store.values()
         deep = [file for file in asked if file[0] in values]
         if value_range := find_range(values[name] for name, *_ in deep):
             if list(value_range) == store.fact("range"):

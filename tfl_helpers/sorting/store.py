@@ -172,6 +172,13 @@ class Store:
                 row["thumbnail"] = np.frombuffer(small, "uint8").reshape(3, 256)
         return rows
 
+    def values(self) -> dict[str, list[float]]:
+        """Give the least and largest value of each image of more than 8 bits."""
+        query = """SELECT name, about FROM files WHERE about LIKE '%"values"%'"""
+        return {
+            os.fsdecode(n): json.loads(about)["values"] for n, about in self._base.execute(query)
+        }
+
     def features(self, parts: Sequence[Sequence[str]], names: Sequence[str]) -> np.ndarray:
         """Features of some images, one at least, by the views of each part: float32 (n, d)."""
         from tfl_helpers.features import combine
