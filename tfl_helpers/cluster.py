@@ -85,6 +85,8 @@ def _local(workers: int) -> dict[str, Any]:
     return {
         "n_workers": workers,
         "threads_per_worker": 1,  # TensorFlow has threads of its own
+        # Ctrl-C in a terminal is for the client, which lets them go
+        "preload": ["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"],
         "dashboard_address": "127.0.0.1:0",
         "silence_logs": logging.CRITICAL,  # a worker that dies is told by what becomes of its files
         # A block that a dead worker had is done anew by itself (`_spread`), not with others again
