@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -241,6 +242,23 @@ def test_a_scheduler_that_is_gone_is_told_and_nothing_is_lost(
         worker.wait()
     sort(hundred, tmp_path / "out", client=two)
     assert table_bytes(tmp_path / "out") == alone
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="needs signals as Unix has them")
+def test_ctrl_c_leaves_one_line_and_what_was_read(digit_files, tmp_path):
+    """As a terminal sends it: to the workers, too."""
+    job = [sys.executable, "-m", "tfl_helpers", "sort", digit_files[0], "--out", tmp_path / "out"]
+    job += ["--backbone=letters", "--cluster=local:1"]
+    process = subprocess.Popen(job, cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True)
+    text = b""
+    while b"256/400" not in text:
+        text += process.stderr.read(1)
+        assert process.poll() is None, text
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.communicate(timeout=120)[1].decode()
+    assert process.returncode == 130
+    assert "stopped; what was read is kept" in rest and "Traceback" not in rest
 
 
 def test_workers_that_would_give_other_results_are_refused(hundred, two, tmp_path, monkeypatch):

@@ -149,8 +149,8 @@ def _spread(
     waiting, running, suspects = iter(blocks), {}, deque()
 
     def start(block: Sequence) -> None:
-        future = _submit(client, call, held, send(block), given, pure=False, retries=0)
-        running[future] = block
+        asked = pickle.dumps((send(block), given))  # Dask would look for futures in each list
+        running[_submit(client, call, held, asked, pure=False, retries=0)] = block
 
     try:
         while True:
@@ -167,7 +167,7 @@ def _spread(
                 block = running.pop(future)
                 try:
                     with _reached(client):
-                        result = future.result()
+                        result = pickle.loads(future.result())
                 except KilledWorker:
                     if not alone:
                         suspects.append(block)
@@ -217,14 +217,14 @@ def _submit(client: Any, *call: Any, **how: Any) -> Any:
         return client.submit(*call, **how)
 
 
-def _call(
-    versions: dict[str, str], threads: int, pickled: bytes, block: Any, given: dict[str, Any]
-) -> Any:
+def _call(versions: dict[str, str], threads: int, work: bytes, asked: bytes) -> bytes:
     """Do one block in a worker's process."""
     if other := {name: v for name, v in _versions().items() if v != versions[name]}:
         wanted = {name: versions[name] for name in other}
         raise ValueError(f"results would differ: a worker has {other}, not {wanted}")
-    return _loaded(pickled, threads)(block, **given)
+    call = _loaded(work, threads)
+    block, given = pickle.loads(asked)
+    return pickle.dumps(call(block, **given))
 
 
 @functools.lru_cache(1)
