@@ -25,7 +25,7 @@ import tfl_helpers
 
 AHEAD = 2  # blocks per worker that are under way: while one is worked on the next is on its way
 PART = 16  # things that a suspect block is split into, before single ones: few workers die for it
-PATIENCE = 60  # seconds in which workers may start; after those without news they are counted
+PATIENCE = 60  # seconds without news, after which it is asked whether there are workers at all
 ALIKE = ("keras", "numpy", "pillow", "tensorflow")  # of one version, else results differ
 AGAIN = "Nothing is lost: start it, and give the same command again; it goes on from there"
 
@@ -191,7 +191,7 @@ def _some(client: Any, wait: Callable, futures: list) -> Any:
                 return wait(futures, timeout=PATIENCE, return_when="FIRST_COMPLETED").done
         except TimeoutError:
             if not client.nthreads():
-                raise OSError(f"the cluster has no worker any more. {AGAIN}") from None
+                raise OSError(f"no worker is there. {AGAIN}") from None
 
 
 @contextmanager
