@@ -40,7 +40,7 @@ FOLDER = 1000  # files in each
 
 def write_photos(folder: Path, n: int) -> None:
     """Write n different photos of 32 x 32, of which the folder may have some already."""
-    photos = datasets.load("cifar10", limit=50_000)[0].images
+    photos = datasets.load("cifar10", limit=min(n, 50_000))[0].images
 
     def write(start: int) -> None:
         place = folder / f"{start // FOLDER:05d}"
