@@ -41,7 +41,7 @@ def number(version):
 def test_environment_yml_lists_what_pyproject_lists():
     text = (ROOT / "environment.yml").read_text()
     inside = re.findall(r"^      - ([a-z].*)$", text, re.MULTILINE)
-    wanted = {split(r) for r in PROJECT["dependencies"] + EXTRAS["notebooks"]}
+    wanted = {split(r) for r in PROJECT["dependencies"] + EXTRAS["notebooks"] + EXTRAS["cluster"]}
     assert {split(line) for line in inside} == wanted
     assert f"python{PROJECT['requires-python']}" in text.replace(" ", "")
 

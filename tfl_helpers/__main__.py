@@ -66,6 +66,10 @@ EXPORT = (
     "also write OUT/export for other tools: imagefolder (a folder per label), csv, coco, "
     "labelstudio, parquet; several by commas"
 )
+CLUSTER = (
+    "read and compute on workers of Dask: a process per core of this machine (local), N of them "
+    "(local:N), or those of a scheduler, such as tcp://10.0.0.1:8786"
+)
 
 PREDICT = """Say in which group of a sorted folder new images belong. A row per file, as in sort:
 
@@ -103,10 +107,12 @@ def _check(options: argparse.Namespace) -> int:
 
 def _sort(options: argparse.Namespace) -> int:
     try:
-        from tfl_helpers import sorting
+        from tfl_helpers import cluster, sorting
 
-        asked = {name: value for name, value in vars(options).items() if name != "command"}
-        found = sorting.sort_folder(**asked)
+        others = ("command", "cluster")
+        asked = {name: value for name, value in vars(options).items() if name not in others}
+        with cluster.connected(options.cluster) as client:
+            found = sorting.sort_folder(**asked, client=client)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not garble the line
         _say("stopped; what was read is kept: the same command goes on from there", sys.stderr)
@@ -194,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=plain,
     )
     sort.add_argument(
-        "folder", type=_path, metavar="FOLDER", help="your images, also in subfolders"
+        "folder", type=_place, metavar="FOLDER", help="your images, also in subfolders; or s3://…"
     )
     sort.add_argument("--out", type=_path, required=True, metavar="OUT", help="folder for results")
     sort.add_argument("--groups", type=_groups, metavar="auto|kinds|N", help=GROUPS)
@@ -212,6 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     sort.add_argument("--all-files", action="store_true", help="also hidden files and thumbnails")
     sort.add_argument("--max-megapixels", type=float, metavar="N", help=LARGEST)
     sort.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (0)")
+    sort.add_argument("--cluster", metavar="local|local:N|ADDRESS", help=CLUSTER)
     sort.add_argument("--quiet", dest="progress", action="store_false", help="no progress bars")
     about = "say in which group of a sorted folder new images belong"
     new = commands.add_parser("predict", help=about, description=PREDICT, formatter_class=plain)
@@ -233,6 +240,10 @@ def _path(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError("it is empty; . is this folder")
     return Path(text)
+
+
+def _place(text: str) -> Path | str:
+    return text if "://" in text else _path(text)
 
 
 def _looks(text: str) -> list[str | float]:

@@ -1,14 +1,13 @@
 """Features of images, computed once: batches through a frozen backbone, kept on disk."""
 
-import functools
 import os
-import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import joblib
 import keras
@@ -21,17 +20,19 @@ from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScale
 from sklearn.utils import check_scalar
 from tqdm.auto import tqdm
 
-from tfl_helpers import backbones
+from tfl_helpers import backbones, cluster
+from tfl_helpers.backbones import running
+from tfl_helpers.backbones.running import compiled
 from tfl_helpers.datasets import (
     FolderImages,
     ImageReadError,
     ImageSet,
     as_images,
-    batches,
     progress_bar,
 )
 
 Images = ImageSet | FolderImages | np.ndarray
+AT_ONCE = 8  # batches that go to a worker of a cluster at a time
 _BAR = {"unit": "image", "delay": 1, "leave": False}
 
 
@@ -43,6 +44,7 @@ def extract(
     looks: backbones.Looks = None,
     cache: bool | str | Path = True,
     block_size: int = 4096,
+    client: Any = None,
     progress: bool = True,
 ) -> np.ndarray:
     """Turn images into features; what was computed before comes from the cache.
@@ -64,6 +66,8 @@ def extract(
         such as (0.75, 1, 1.25), and mirrored. Steadier for photos; wrong for characters.
     cache : bool, str or Path
         True: TFL_CACHE_DIR, or the user's cache folder. A path: that folder. False: no cache.
+    client : distributed.Client, optional
+        Its workers compute what is not in the cache; files they need to see by the same path.
     progress : bool
         Whether to show a progress bar.
 
@@ -88,7 +92,7 @@ def extract(
     memory = _memory(cache)
 
     def see(view: backbones.View) -> np.ndarray:
-        return _see(view, images, batch_size, memory, block_size, bar)
+        return _see(view, images, batch_size, memory, block_size, bar, client)
 
     with progress_bar(progress, total=len(images), **_BAR) as bar:
         of_parts = (backbones.views(part, looks) for part in backbones.parts(backbone))
@@ -116,29 +120,38 @@ def _see(
     memory: joblib.Memory | None,
     block_size: int,
     bar: tqdm,
+    client: Any,
 ) -> np.ndarray:
     """Features of one view, block by block; the bar shows its images per second."""
-    forward, batch_size = _forward(view), backbones.fitting_batch(view.backbone, batch_size)
+    work = running.Computer(view, backbones.fitting_batch(view.backbone, batch_size))
+    at_once = AT_ONCE * work.batch_size if client else block_size  # the same batches
+    watch = {} if client else {"watch": bar.update}
 
     def compute(block: FolderImages | np.ndarray) -> np.ndarray:
-        done = []
-        for batch in _batches(view.backbone, block, batch_size):
-            done.append(forward(batch))
-            bar.update(len(batch))
-        return np.concatenate(done)
+        rows, done = range(len(block)), {}
+        several = (rows[i : i + at_once] for i in range(0, len(rows), at_once))
+        send = lambda some: block[some.start : some.stop]  # noqa: E731
+        for some, z in spread(several, send, **watch):
+            if z is None:
+                name = getattr(block, "files", ["an image"] * len(block))[some[0]]
+                raise ImageReadError(f"{name} ended each worker that computed it")
+            done[some.start] = z
+            bar.update(len(some) if client else 0)
+        return np.concatenate([done[start] for start in sorted(done)])
 
     if memory:
         made_by = _fingerprint(view.backbone), tf.__version__, view.mirrored and "mirrored"
         kept = memory.cache(_block, ignore=["compute", "images"])
     bar.set_description(view.name)
     bar.reset()
-    for start in range(0, len(images), block_size):
-        part = images[start : start + block_size]
-        z = kept(_content(part), made_by, compute, part) if memory else compute(part)
-        if start == 0:
-            result = np.empty((len(images), z.shape[1]), "float32")
-        result[start : start + len(part)] = z
-        bar.update(start + len(part) - bar.n)
+    with cluster.spread(client, work) as spread:
+        for start in range(0, len(images), block_size):
+            part = images[start : start + block_size]
+            z = kept(_content(part), made_by, compute, part) if memory else compute(part)
+            if start == 0:
+                result = np.empty((len(images), z.shape[1]), "float32")
+            result[start : start + len(part)] = z
+            bar.update(start + len(part) - bar.n)
     return result
 
 
@@ -179,7 +192,7 @@ def extract_views(
     with progress_bar(progress, total=total, desc=backbone.name, **_BAR) as shown:
         for view in views:
             done = 0
-            for batch in _batches(backbone, images, batch_size, size):
+            for batch in running.batches(backbone, images, batch_size, size):
                 view[done : done + len(batch)] = forward(changed(batch))
                 done += len(batch)
                 shown.update(len(batch))
@@ -188,7 +201,7 @@ def extract_views(
 
 def extractor(view: backbones.View, batch_size: int = 32) -> Callable[[np.ndarray], np.ndarray]:
     """Make a function: pixels (n, h, w, 1 or 3), 0..255, to features float32 (n, d), no cache."""
-    forward, batch_size = _forward(view), backbones.fitting_batch(view.backbone, batch_size)
+    forward, batch_size = running.forward(view), backbones.fitting_batch(view.backbone, batch_size)
     grey = view.backbone.input_shape[-1] == 1
 
     def compute(pixels: np.ndarray) -> np.ndarray:
@@ -202,27 +215,6 @@ def extractor(view: backbones.View, batch_size: int = 32) -> Callable[[np.ndarra
         return np.concatenate(done)
 
     return compute
-
-
-def _forward(view: backbones.View) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Make a function of batches; it compiles the backbone when first called, if at all."""
-    forward = functools.cache(lambda: compiled(view.backbone))
-    return lambda batch: forward()(batch[:, :, ::-1] if view.mirrored else batch)
-
-
-def compiled(backbone: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Compile a backbone: images, float32 (b, h, w, c), 0..255, to features (b, d)."""
-    # With weights that are constants TensorFlow folds batch normalisation into the convolutions:
-    # 1.4 times as fast for MobileNetV2 (`benchmarks/extraction.py`).
-    variables = backbone.trainable_variables, backbone.non_trainable_variables
-    weights = [[variable.numpy() for variable in part] for part in variables]
-
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, backbone.input_shape[-1]))])
-    def forward(batch: tf.Tensor) -> tf.Tensor:
-        constants = [[tf.constant(weight) for weight in part] for part in weights]
-        return backbone.stateless_call(*constants, batch, training=False)[0]
-
-    return forward.get_concrete_function()  # traced now, else TensorFlow may warn of it later
 
 
 def cache_info(cache: bool | str | Path = True) -> dict[str, str | int | float]:
@@ -273,24 +265,6 @@ def normaliser(kind: str = "l2") -> Pipeline:
     if kind not in steps:
         raise ValueError(f"no normaliser is called {kind!r}; there are {', '.join(steps)}")
     return make_pipeline(*steps[kind])
-
-
-def _batches(
-    backbone: keras.Model,
-    images: FolderImages | np.ndarray,
-    batch_size: int,
-    size: tuple[int, int] | None = None,
-) -> Iterator[tf.Tensor]:
-    """Batches as a backbone takes them; those of a folder in the size that it sees."""
-    if isinstance(images, FolderImages) and (size := backbones.input_size(backbone)) is None:
-        raise ValueError(f"{backbone.name} needs one size: load it with size=(height, width)")
-    channels = backbone.input_shape[-1]
-    try:
-        yield from batches(images, size=size, channels=channels, batch_size=batch_size)
-    except tf.errors.InvalidArgumentError as error:  # tf.data wraps what our reader raised
-        if found := re.search("ImageReadError: (.*)", error.message):
-            raise ImageReadError(found[1]) from None
-        raise
 
 
 def _block(content: str, made_by: tuple, compute: Callable, images: Images) -> np.ndarray:

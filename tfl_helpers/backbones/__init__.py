@@ -2,7 +2,8 @@
 
 `contract` says what a backbone is and answers what can be asked of any; `families` loads them by
 name; `letters` is the embedded network, `weights` finds those of ImageNet, `files` reads models of
-Keras, `presets` those of KerasHub, `saved_model` those of TF-Hub; `joined` puts several together.
+Keras, `presets` those of KerasHub, `saved_model` those of TF-Hub; `joined` puts several together;
+`running` compiles them and brings images in batch by batch.
 """
 
 from tfl_helpers.backbones.contract import (

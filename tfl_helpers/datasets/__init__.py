@@ -1,9 +1,9 @@
 """Images in, answers sealed: every set of images comes through `load`.
 
 `catalogue` describes the sets that have a name, `sources` finds and reads their files, `sets` loads
-one; `decode` reads an image file of any kind, `images` many; `answers` seals; `scenes` cuts crops
-out of street scenes; `cleaning`, `quality` and `duplicates` say what is wrong with a folder;
-`files` writes and downloads whole.
+one; `decode` reads an image file of any kind, `images` many, `remote` those at an address;
+`answers` seals; `scenes` cuts crops out of street scenes; `cleaning`, `quality` and `duplicates`
+say what is wrong with a folder; `files` writes and downloads whole.
 """
 
 from tfl_helpers.datasets.answers import SealedAnswers, SealedError

@@ -98,6 +98,13 @@ class FolderImages(Sequence):
         part._whole = self._whole
         return part
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Keep what is needed on another machine: not the whole that this is a part of."""
+        return {"root": self.root, "files": self.files, "value_range": self.value_range}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _whole=self)
+
     def __repr__(self) -> str:
         return f"<{len(self):,} images in {self.root.name}, read when looked at>"
 

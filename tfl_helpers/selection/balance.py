@@ -50,7 +50,8 @@ def balance_evidence(z: np.ndarray, n_clusters: int, *, random_state: Any = None
     >>> balance_evidence(z, 3, random_state=0).probe["relaxed"].round(2)
     np.float64(1.0)
     """
-    rng, z = check_random_state(random_state), np.asarray(z)
+    rng = check_random_state(random_state)
+    z = np.asarray(z) if isinstance(z, list | tuple | pd.DataFrame) else z  # else rows are drawn
     z = z[np.sort(rng.permutation(len(z))[:MOST])]
     if not 2 <= n_clusters <= len(z) // 4:
         raise ValueError(f"n_clusters={n_clusters}: 2 <= n_clusters <= {len(z) // 4} is needed")

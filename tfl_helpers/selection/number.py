@@ -75,8 +75,8 @@ def estimate_n_clusters(
     >>> estimate_n_clusters(z, random_state=0).suggestion
     3
     """
-    z, rng = np.asarray(z), check_random_state(random_state)
-    n = len(z)
+    rng, n = check_random_state(random_state), len(z)
+    z = np.asarray(z) if isinstance(z, list | tuple | pd.DataFrame) else z  # else rows are drawn
     most = n // 4
     if k_max is not None:
         check_scalar(k_max, "k_max", Integral)

@@ -13,6 +13,7 @@ import pandas as pd
 from pathvalidate import sanitize_filename
 
 from tfl_helpers.datasets import file_hash, progress_bar, write_whole
+from tfl_helpers.datasets.remote import at_hand
 from tfl_helpers.sorting.store import Store
 from tfl_helpers.sorting.table import numbered
 
@@ -74,7 +75,11 @@ def put_files(
                 part.write_bytes(source)
         elif source.exists():  # it may be gone by now
             with write_whole(target / place) as part:
-                part.symlink_to(source.resolve()) if link else shutil.copy2(source, part)
+                if link:
+                    part.symlink_to(source.resolve())
+                    continue
+                with at_hand(source) as path:
+                    shutil.copy2(path, part)
     return alone
 
 

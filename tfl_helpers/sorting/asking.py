@@ -16,7 +16,8 @@ import scipy.sparse as sp
 from PIL import Image
 
 from tfl_helpers.clustering import questions
-from tfl_helpers.datasets import ImageReadError, read_image
+from tfl_helpers.datasets import ImageReadError
+from tfl_helpers.datasets.remote import read_anywhere
 from tfl_helpers.sorting.following import MOST_LINKED, NOT_AN_IMAGE, SEVERAL_KINDS, links
 
 N_QUESTIONS, EVERY = 200, 5  # how many are prepared; each so manieth is drawn at random
@@ -125,7 +126,7 @@ def _large_picture(folder: Path, value_range: Any, size: tuple[str, int, int]) -
     scale = min(LARGE / max(width, height), 1)
     shape = max(round(height * scale), 1), max(round(width * scale), 1)
     try:
-        image = Image.fromarray(read_image(folder / name, shape, value_range))
+        image = Image.fromarray(read_anywhere(folder / name, shape, value_range))
     except ImageReadError:
         return b""
     image.save(written := io.BytesIO(), "WEBP", quality=QUALITY, method=2)

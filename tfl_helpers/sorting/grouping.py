@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from tfl_helpers.sorting.corrections import MOST_FITTED, SAMPLED, propagate_corrections
 from tfl_helpers.sorting.following import follow
-from tfl_helpers.sorting.store import Store
+from tfl_helpers.sorting.store import Rows, Store
 from tfl_helpers.sorting.table import numbered
 
 AT_ONCE = 10_000  # rows that are predicted at a time: a copy of all would cost much memory
@@ -48,7 +48,7 @@ class Settings:
 class Groups:
     """Groups of the images that were used."""
 
-    z: np.ndarray  # float32 (n, d), rows of length one
+    z: np.ndarray | Rows  # float32 (n, d), rows of length one
     p: np.ndarray  # (n, k) probabilities
     doubt: np.ndarray  # (n,) share of the images that are no more doubtful
     names: list[str]  # of the k groups, in the order of the columns of p
@@ -77,11 +77,9 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
 
     The number of `copies` that were left out is for a message alone.
     """
-    from sklearn.preprocessing import normalize
-
     if not used:
         return Groups(np.zeros((0, 1), "float32"), np.zeros((0, 1)), np.zeros(0), [])
-    z = normalize(store.features(settings.views, used), copy=False)
+    z = store.unit_features(settings.views, used)
     k, seed, suggestion = settings.groups, settings.seed, store.fact("suggestion")
     guessed = store.fact("guessed") if k is None else None
     placed, digests = store.placed(), store.digests()
@@ -103,7 +101,8 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
     k = k or (None if grown or corrected else store.fact("groups"))
     k = k or (suggestion or {}).get("asked", "auto")  # as before
     if k in ("auto", "kinds"):
-        guessed = len(z) if len(z) >= FEW and z.var(axis=0).sum() > 1e-12 else 0
+        different = z[drawn(len(z), seed)[0]].var(axis=0).sum() > 1e-12
+        guessed = len(z) if len(z) >= FEW and different else 0
         suggestion = suggest_number(z, seed) | {"asked": k} if guessed else None
         k = suggestion["shown" if k == "auto" else "kinds"] if guessed else 1
     if k > len(z):

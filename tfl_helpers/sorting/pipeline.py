@@ -4,8 +4,9 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 import tfl_helpers
-from tfl_helpers.datasets import cleaning, file_hash, progress_bar, read_image, walk, write_whole
+from tfl_helpers.datasets import cleaning, file_hash, progress_bar, write_whole
 from tfl_helpers.datasets.decode import at_most
+from tfl_helpers.datasets.remote import RemoteFolder, folder_at, read_anywhere, walk_anywhere
 from tfl_helpers.sorting.corrections import (
     MOST_FITTED,
     names_from_examples,
@@ -59,6 +61,7 @@ def sort_folder(
     all_files: bool = False,
     max_megapixels: float | None = None,
     seed: int = 0,
+    client: Any = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Sort a folder of unlabelled images into groups.
@@ -70,7 +73,8 @@ def sort_folder(
     Parameters
     ----------
     folder : str or Path
-        Images of any size and mode, flat or nested, among whatever else. It is never written to.
+        Images of any kind, flat or nested, among whatever else; or the address of such a folder
+        that fsspec can read, such as "s3://bucket/photos". It is never written to.
     out : str or Path
         A new folder, or that of an earlier run, which is brought up to date.
     groups : int, "auto" or "kinds", optional
@@ -104,6 +108,8 @@ def sort_folder(
         Also take what is hidden, and what systems put among photos, such as their thumbnails.
     max_megapixels : float, optional
         Larger images are not read, for the memory's sake, unless they are JPEGs; by default 179.
+    client : distributed.Client, optional
+        Its workers, who need to see the folder by the same path, read it. Groups are the same.
     seed, progress : int, bool
         Of whatever is drawn at random; whether to show progress bars.
 
@@ -121,8 +127,8 @@ def sort_folder(
     """
     if folder in ("", None) or out in ("", None):
         raise ValueError("the folder's path is empty, or that of the results: '.' is this folder")
-    folder, out = Path(folder).expanduser(), Path(out).expanduser()
-    names, passed = walk(folder, all_files)
+    folder, out = folder_at(folder), Path(out).expanduser()
+    names, passed = walk_anywhere(folder, all_files)
     asked = arrange, near_duplicates, balance, (), checked_exports(export)
     settings = Settings(backbone, groups, clusterer, seed, *asked)
     _check(folder, out, names, settings, corrections)
@@ -131,7 +137,8 @@ def sort_folder(
     views, by_name = views_of(network, looks)
     settings = replace(settings, backbone=network.name, views=by_name)
     with Store.opened(out) as store, at_most(max_megapixels):
-        rows = _read(store, folder, out, names, views, corrections, progress)
+        todo = partial(read_new, store, folder, names, views, progress, client, max_megapixels)
+        rows = _read(store, out, todo, corrections)
         state = _state(settings, known, names, rows)
         if corrections is None and _is_up_to_date(out, store, settings, state):
             summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
@@ -164,9 +171,11 @@ def sort_folder(
 def _check(folder: Path, out: Path, names: list[str], settings: Settings, corrections: Any) -> None:
     """Refuse what cannot work before anything is written."""
     inside, outside, k = folder.resolve(), out.resolve(), settings.groups
-    if outside.is_relative_to(inside):
+    if isinstance(inside, RemoteFolder):
+        inside.check(settings.arrange)
+    elif outside.is_relative_to(inside):
         raise ValueError(f"{out} lies in the folder to be sorted: choose a place outside")
-    if inside.is_relative_to(outside):
+    elif inside.is_relative_to(outside):
         raise ValueError(f"{folder} lies in {out}: choose a new folder for the results")
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file: choose a new folder for the results")
@@ -201,13 +210,7 @@ def _is_result(out: Path) -> bool:
 
 
 def _read(
-    store: Store,
-    folder: Path,
-    out: Path,
-    names: list[str],
-    views: list[Any],
-    corrections: str | Path | None,
-    progress: bool,
+    store: Store, out: Path, read: Callable[[], list[dict]], corrections: str | Path | None
 ) -> list[dict]:
     """Read what is new in the folder, and what a person said since."""
     before, empty = out / "groups.csv", store.placed().empty
@@ -227,7 +230,7 @@ def _read(
 
     if corrections is not None and not empty:
         correct()  # before a file can change that was looked at
-    rows = read_new(store, folder, names, views, progress)
+    rows = read()
     if empty:  # a first run, or the store was deleted
         store.restore(earlier, read_answers(out / ANSWERS))
         if corrections is not None:
@@ -266,7 +269,7 @@ def _look_for_copies(
     looked = cleaning.report(
         names,
         rows,
-        read=lambda i: read_image(folder / names[i], value_range=whole),
+        read=lambda i: read_anywhere(folder / names[i], value_range=whole),
         embed=lambda some: store.features(settings.views, [names[i] for i in some]),
     )
     if settings.near_duplicates == "keep":  # the little that differs may be all that matters

@@ -3,7 +3,7 @@
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ import pandas as pd
 from tfl_helpers.sorting.table import CORRECTED
 
 STORE = "work.sqlite"
+AT_ONCE = 100_000  # images whose features stand in memory: half a GB
 TABLES = (
     "files (name BLOB PRIMARY KEY, size INTEGER, changed INTEGER, about TEXT,"
     " digest BLOB, hash BLOB, small BLOB, picture BLOB)",
@@ -61,11 +62,37 @@ class FileRead:
     z: dict[str, np.ndarray] = field(default_factory=dict)  # name of a view: features (d,)
 
 
+class Rows:
+    """Features of many images, float32 (n, d), of length one: read from the store when looked at.
+
+    Of a million images they are 5 GB, and whoever looks at them looks at a sample or at part after
+    part. `np.asarray` gives all.
+    """
+
+    def __init__(self, read: Callable[[Sequence[str]], np.ndarray], names: Sequence[str]) -> None:
+        self._read, self._names = read, np.array(names, object)
+        self.shape = len(names), self[:1].shape[1]
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        from sklearn.preprocessing import normalize
+
+        names = self._names[rows]
+        z = self._read(names) if len(names) else np.zeros((0, self.shape[1]), "float32")
+        return normalize(z, copy=False) if len(z) else z
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:].astype(dtype or "float32", copy=False)
+
+
 class Store:
     """All that is known of each file. What one call writes is there as a whole or not at all."""
 
     def __init__(self, base: sqlite3.Connection) -> None:
         self._base = base
+        self._last = base.execute("SELECT ifnull(max(rowid), 0) FROM files").fetchone()[0]
 
     @classmethod
     @contextmanager
@@ -113,11 +140,17 @@ class Store:
         return {os.fsdecode(name): tuple(stat) for name, *stat in found}
 
     def recall(self, files: Iterable[FileRead]) -> None:
-        """Fill in features of the same bytes under another name, but of deep images."""
-        query = "SELECT backbone, z FROM features JOIN files USING (name) WHERE digest = ?"
+        """Fill in features of the same bytes under another name, but of deep images.
+
+        Of what this run read itself none are taken: in which order it did may be different again.
+        """
+        query = (
+            "SELECT backbone, z FROM features JOIN files USING (name)"
+            " WHERE digest = ? AND files.rowid <= ? ORDER BY files.rowid DESC"
+        )
         for file in files:
             if "values" not in file.row:
-                for view, z in self._base.execute(query, (file.row.get("digest"),)):
+                for view, z in self._base.execute(query, (file.row.get("digest"), self._last)):
                     file.z[view] = np.frombuffer(z, "float16")
 
     def save(self, files: Iterable[FileRead]) -> None:
@@ -153,11 +186,25 @@ class Store:
                 row["thumbnail"] = np.frombuffer(small, "uint8").reshape(3, 256)
         return rows
 
+    def values(self) -> dict[str, list[float]]:
+        """Give the least and largest value of each image of more than 8 bits."""
+        query = """SELECT name, about FROM files WHERE about LIKE '%"values"%'"""
+        return {
+            os.fsdecode(n): json.loads(about)["values"] for n, about in self._base.execute(query)
+        }
+
     def features(self, parts: Sequence[Sequence[str]], names: Sequence[str]) -> np.ndarray:
         """Features of some images, one at least, by the views of each part: float32 (n, d)."""
         from tfl_helpers.features import combine
 
         return combine((self._features(view, names) for view in views) for views in parts)
+
+    def unit_features(
+        self, parts: Sequence[Sequence[str]], names: Sequence[str]
+    ) -> np.ndarray | Rows:
+        """Features as `features` gives them, scaled to length one; of very many as `Rows`."""
+        rows = Rows(lambda some: self.features(parts, some), names)
+        return rows if len(names) > AT_ONCE else rows[:]
 
     def _features(self, view: str, names: Sequence[str]) -> np.ndarray:
         query, result = "SELECT z FROM features WHERE backbone = ? AND name = ?", None
