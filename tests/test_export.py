@@ -232,6 +232,10 @@ def test_parquet_holds_features_too(sorted_few):
     assert {"label", "unsure", "doubt", "width", "duplicate_of", "level_2"} < set(table.columns)
     z = np.stack(table["features"])
     assert z.shape[0] == 41 and np.isfinite(z).all()
+    places = table[["x", "y"]].to_numpy()
+    assert np.isfinite(places).all()
+    apart = table.loc["copy.png", ["x", "y"]] - table.loc["07.png", ["x", "y"]]
+    assert np.hypot(*apart) < 0.3 * places.std()
     assert np.array_equal(table["features"]["copy.png"], table["features"]["07.png"])
     assert "=1+1.png" in table.index and table["label"]["03.png"] == ""
 

@@ -13,12 +13,15 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
+import numpy as np
 import pandas as pd
 
 from tfl_helpers.datasets import write_whole
 from tfl_helpers.sorting.arrange import file_marks, fill_folders, put_files, safe_names
+from tfl_helpers.sorting.corrections import SAMPLED
 from tfl_helpers.sorting.following import SEVERAL_KINDS
-from tfl_helpers.sorting.grouping import Settings
+from tfl_helpers.sorting.gallery import lay_out
+from tfl_helpers.sorting.grouping import FEW, Settings
 from tfl_helpers.sorting.store import Store
 from tfl_helpers.sorting.table import plain_cell, plain_text, read_table
 
@@ -26,6 +29,7 @@ EXPORTS = ("imagefolder", "csv", "coco", "labelstudio", "parquet")
 PLACE = "../export/"  # as the store knows it, seen from the folders of `arrange`
 TEXT_COLUMNS = ["file", "label", "group", "level_1", "level_2", "duplicate_of"]
 COLUMNS = [*TEXT_COLUMNS, "doubt", "unsure"]
+MORE = ["features", "x", "y"]  # in Parquet alone
 
 
 def checked_exports(kinds: str | Sequence[str] | None) -> list[str]:
@@ -85,7 +89,9 @@ def export(
         wanted = {f"imagefolder/{folders[k]}/{files[f]}": folder / f for k, f in pairs}
         marks = file_marks(wanted, some["file"], how, store)
     if "parquet" in kinds and len(table):
-        table["features"] = list(store.features(settings.views, table["file"].tolist()))
+        z = store.features(settings.views, table["file"].tolist())
+        table["features"] = list(z)
+        table[["x", "y"]] = _on_a_map(z, settings.seed)
     texts = {place: text for kind in kinds for place, text in _texts(kind, table, folder).items()}
     digests = {place: f"sha256 {hashlib.sha256(text).hexdigest()}" for place, text in texts.items()}
     recorded, again = store.arranged(PLACE), {*kinds, *texts}
@@ -96,6 +102,15 @@ def export(
         out / "export", *put, lambda made: store.arrange(made | others, PLACE), progress
     )
     return len(table), alone
+
+
+def _on_a_map(z: np.ndarray, seed: int) -> np.ndarray:
+    """Place images with features (n, d) on a map, for tools that draw one; few get no place."""
+    from tfl_helpers.clustering import leading_components
+
+    if len(z) < FEW:
+        return np.full((len(z), 2), np.nan)
+    return lay_out(leading_components(z, random_state=seed, sample=SAMPLED), seed)
 
 
 def _labelled(table: pd.DataFrame, store: Store) -> pd.DataFrame:
@@ -109,7 +124,7 @@ def _labelled(table: pd.DataFrame, store: Store) -> pd.DataFrame:
 
 def _texts(kind: str, table: pd.DataFrame, folder: Path) -> dict[str, bytes]:
     """Write the files of a kind of export, by name."""
-    table = table.drop(columns="features", errors="ignore") if kind == "csv" else table.copy()
+    table = table.drop(columns=MORE, errors="ignore") if kind == "csv" else table.copy()
     for name in TEXT_COLUMNS:  # a name need not be valid text
         texts = [plain_cell(t, name) if kind == "csv" else plain_text(t) for t in table[name]]
         table[name] = pd.Series(texts, table.index, dtype=object)
