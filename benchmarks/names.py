@@ -28,6 +28,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import looks
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -61,8 +62,7 @@ def extracted(name: str, backbone: str | None) -> tuple[np.ndarray, np.ndarray]:
         data = f"folder:{Path(os.environ['TFL_DATA_DIR']) / 'photos64'}"
     parts = datasets.load(data, progress=False)
     parts = parts if part is None else [parts[part]]
-    settings = backbones.suggested(data) | ({"name": backbone} if backbone else {})
-    network = backbones.load(**settings)
+    network = looks.load(backbone) if backbone else backbones.load(**backbones.suggested(data))
     z = np.concatenate([features.extract(network, one) for one in parts])
     return z, np.concatenate([evaluation.unseal(one.answers) for one in parts])
 
@@ -136,10 +136,11 @@ def self_trained(x: np.ndarray, rows: np.ndarray, names: np.ndarray) -> np.ndarr
     return model.fit(x, given).predict(x)
 
 
-def review(x: np.ndarray, y: np.ndarray, clicks: int, seed: int) -> tuple[float, int]:
+def review(
+    x: np.ndarray, y: np.ndarray, graph: sp.csr_matrix, asked: np.ndarray, clicks: int, seed: int
+) -> tuple[float, int]:
     """Name 20 images, then move wrong ones among the least sure: accuracy, and images looked at."""
-    graph = clustering.neighbour_graph(x)
-    rows, spent = clustering.questions(graph, FIRST, random_state=seed), FIRST
+    rows, spent = asked[:FIRST], FIRST
     for left in range(ROUNDS, -1, -1):
         p = clustering.spread_names(graph, rows, y[rows])
         p = clustering.learn_names(x, p, rows, y[rows], random_state=seed)
@@ -158,7 +159,8 @@ def review(x: np.ndarray, y: np.ndarray, clicks: int, seed: int) -> tuple[float,
 
 def measure(z: np.ndarray, y: np.ndarray, seed: int) -> dict[tuple[str, int], list[float]]:
     """Accuracy of each way and budget; of review also how many images were looked at."""
-    rng, x = np.random.default_rng(seed), normalize(clustering.leading_components(z))
+    rng = np.random.default_rng(seed)
+    x = normalize(clustering.leading_components(z, random_state=seed))
     graph, chance = clustering.neighbour_graph(x), rng.permutation(len(y))
     once = clustering.questions(graph, max(BUDGETS), random_state=seed)
     wrong, planted = y.copy(), rng.random(len(y)) < 0.1
@@ -198,7 +200,8 @@ def measure(z: np.ndarray, y: np.ndarray, seed: int) -> dict[tuple[str, int], li
         for way, (pick, say, told) in ways.items()
         for m in BUDGETS
     }
-    return right | {("review", clicks): [*review(x, y, clicks, seed)] for clicks in CLICKS}
+    reviewed = {clicks: review(x, y, graph, once, clicks, seed) for clicks in CLICKS}
+    return right | {("review", clicks): [*found] for clicks, found in reviewed.items()}
 
 
 def main() -> None:
@@ -206,7 +209,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("sets", nargs="*", default=list(SETS))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--backbone", help="another one than the set's own")
+    parser.add_argument("--backbone", help="other than the set's own; files are in KERAS_HOME")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # of classes that nobody has named yet
     for name in options.sets:

@@ -1,13 +1,13 @@
 """What it takes to sort a folder, and what a person's corrections do for the other images.
 
-    TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/sorting.py [small large many follow]
+    TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/sorting.py [few usual small large many follow]
 
-small: 10,000 photos of 32 x 32 (CIFAR-10). large: the same 10,000, drawn out to JPEGs of 12
-megapixels (5 GB on the disk while it runs). many: 100,000 photos of 32 x 32 (CIFAR-10's 60,000, and
-40,000 of them mirrored). Each runs as a user runs it, `python -m tfl_helpers sort`, in a process of
-its own: `seconds` from start to end, `peak_mb` as the system counts it, `again_seconds` for a
-second run with nothing new. `accuracy` is Hungarian, of `level_1`, on the images sorted: there is
-no test set, as a user has none either.
+few: 600 photos of 64 x 64, ten kinds of photos64. usual: 5,130 photos of 32 x 32 (CIFAR-10). small:
+10,000 of them. large: the same 10,000, drawn out to JPEGs of 12 megapixels (5 GB on the disk while
+it runs). many: 100,000 (CIFAR-10's 60,000, and 40,000 of them mirrored). Each runs as a user runs
+it, `python -m tfl_helpers sort`, in a process of its own: `seconds` from start to end, `peak_mb` as
+the system counts it, `again_seconds` for a second run with nothing new. `accuracy` is Hungarian, of
+`level_1`, on the images sorted: there is no test set, as a user has none either.
 
 follow: groups of 1,347 digits and 3,000 CIFAR-10 photos, found in two too few or in the right
 number; in each class some of the wrong images, drawn at random, are put right. Share of right
@@ -39,6 +39,8 @@ FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "sortin
 
 def write_photos(folder: Path, what: str) -> np.ndarray:
     """Write the folder; return the class of each file in the order of their names."""
+    if what == "few":
+        return write_few(folder)
     train, test = datasets.load("cifar10", progress=False)
     truth = np.concatenate([evaluation.unseal(part.answers) for part in (train, test)])
     images = np.concatenate([train.images, test.images])
@@ -50,10 +52,20 @@ def write_photos(folder: Path, what: str) -> np.ndarray:
             photo = photo.resize((4000, 3000), Image.Resampling.BILINEAR)
         photo.save(folder / f"{number:06d}.{'jpg' if what == 'large' else 'png'}", quality=80)
 
-    n = 100_000 if what == "many" else 10_000
+    n = {"many": 100_000, "usual": 5_130}.get(what, 10_000)
     with ThreadPoolExecutor() as pool:
         list(pool.map(write, range(n)))
     return truth[np.arange(n) % len(truth)]
+
+
+def write_few(folder: Path) -> np.ndarray:
+    """Write sixty photos of each of ten kinds, under names that do not tell which."""
+    kinds = sorted((Path(os.environ["TFL_DATA_DIR"]) / "photos64").iterdir())[:10]
+    photos = [(kind.name, photo) for kind in kinds for photo in sorted(kind.iterdir())[:60]]
+    order = np.random.default_rng(0).permutation(len(photos))
+    for number, (_, photo) in enumerate(photos[i] for i in order):
+        (folder / f"{number:06d}{photo.suffix}").write_bytes(photo.read_bytes())
+    return pd.factorize(np.array([photos[i][0] for i in order]))[0]
 
 
 def run(folder: Path, out: Path) -> tuple[float, int]:
@@ -116,7 +128,9 @@ def follow(data: str, n: int, k: int, per_class: int) -> dict:
 def main() -> None:
     """Measure what is asked for; replace it in the file, keep the rest."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", nargs="*", default=["small", "follow", "large", "many"])
+    parser.add_argument(
+        "what", nargs="*", default=["few", "usual", "small", "follow", "large", "many"]
+    )
     for what in parser.parse_args().what:
         if what == "follow":
             rows = [

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from tfl_helpers import sorting
 
@@ -118,6 +119,7 @@ def show(chromium, tmp_path):
                 None
                 if asked.url.split(":")[0] in ("data", "blob")
                 or asked.url.split("#")[0] == path.as_uri()
+                or asked.url.startswith(path.with_name("gallery_files").as_uri())
                 else wrong.append(asked.url)
             ),
         )
@@ -300,7 +302,8 @@ def test_a_brush_selects_what_lies_within_by_mouse_and_by_finger(show):
 def test_the_map_shows_pictures_that_do_not_overlap_more_when_zoomed_in(show, scheme):
     page = show(color_scheme=scheme)
     hover(page, 40)
-    page.wait_for_function("[...decoded.values()].every((image) => image.ready)")
+    while not page.evaluate("[...decoded.values()].every(Boolean)"):
+        page.wait_for_timeout(50)
     page.evaluate("paint()")
     shown = "mapped.filter((i) => sampled[i]).map((i) => [...onScreen(i), i])"
     few = page.evaluate(shown)
@@ -925,6 +928,46 @@ def test_five_thousand_images_load_within_two_seconds(show):
     assert np.median([seconds_to_load(page) for _ in range(5)]) < 2
     page.mouse.move(*hover(page, 4321))
     assert page.locator("#card img").evaluate("i => i.naturalWidth") == 64
+
+
+def test_a_page_of_very_many_loads_what_is_asked_for(show, tmp_path):
+    table = a_table(450, ["ants", "bees"])
+    page = show(table, write={"many": 400})
+    page.wait_for_selector("[data-whole]", state="attached")
+    shades = np.random.default_rng(0).integers(60, 256, (90, 1, 1, 3), "uint8")
+    wanted = pd.Series(range(450))[(table["group"][:450] == "bees").to_numpy()]
+    wanted = wanted[~table["unsure"][wanted]].sort_values(key=lambda i: table["doubt"][i])
+    shown = group(page, "bees").locator(".sure [role=img]")
+    assert shown.count() == 10
+    for place, image in enumerate(wanted[:10]):
+        assert shown.nth(place).get_attribute("aria-label").startswith(table["file"][image])
+        taken = Image.open(io.BytesIO(shown.nth(place).screenshot())).convert("RGB")
+        middle = np.asarray(taken)[20:-20, 20:-20].mean((0, 1))
+        assert np.abs(middle - shades[image % 90, 0, 0]).max() < 12, (place, image)
+    page.get_by_role("searchbox").fill("bees 0449")
+    group(page, "bees").get_by_text("1 of 225 images").wait_for()
+    page.get_by_role("searchbox").fill("")
+    group(page, "ants").wait_for()
+    open_tab(page, "Map")
+    hover(page, 200)
+    assert page.locator("#card").inner_text().split("\n")[0] in set(table["file"])
+    page.evaluate("moveTo('wasps', [7, 8])")
+    read = export(page, tmp_path, table)
+    assert (read["group"] == "wasps").sum() == 2 and read["file"].tolist() == table["file"].tolist()
+    assert np.allclose(read["doubt"], table["doubt"].round(4), equal_nan=True)
+
+
+def test_a_page_of_very_many_says_what_is_missing_without_its_folder(chromium, tmp_path):
+    path, table = tmp_path / "gallery.html", a_table(450)
+    sorting.write_gallery(path, table, pictures(table), places(table), many=400, progress=False)
+    shutil.rmtree(tmp_path / "gallery_files")
+    page = chromium.new_page()
+    page.goto(path.as_uri())
+    page.get_by_role("status").filter(has_text="missing").wait_for()
+    assert "the folder gallery_files has to lie beside this page" in said(page)
+    page.get_by_role("button", name="Save answers").click()
+    assert "still being read" in said(page)  # no file of empty names
+    page.close()
 
 
 @pytest.mark.slow

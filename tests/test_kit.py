@@ -8,6 +8,7 @@ import importlib.util
 import json
 import re
 import signal
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -374,3 +375,31 @@ def test_the_site_holds_every_page_and_its_packages_are_pinned(tmp_path, monkeyp
     assert {
         re.match(r"[\w-]+", name)[0] for name in extras["optional-dependencies"]["site"]
     } <= pinned
+
+
+def test_links_of_the_site_that_lead_nowhere_are_found(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    site = load("site_pages")
+    (tmp_path / "a b.html").write_text('<h1 id="top">A</h1><a href="https://example.org/x">x</a>')
+    links = ["a%20b.html#top", "a%20b.html#gone", "gone.html", "#here", "#nowhere", "mailto:a@b.c"]
+    text = "".join(f'<a href="{link}">x</a>' for link in links)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "b.html").write_text(f'<p id="here">{text}<img src="../no.png"></p>')
+    broken, outside = site.check_links(tmp_path)
+    assert outside == {"https://example.org/x"}
+    assert {line.removeprefix("in/b.html: ") for line in broken} == {
+        "a%20b.html#top",  # it is one folder up
+        "a%20b.html#gone",
+        "gone.html",
+        "#nowhere",
+        "../no.png",
+    }
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx", reason="needs the packages of `make site`")
+    command = [sys.executable, str(ROOT / "tools" / "site_pages.py"), "--out", str(tmp_path / "s")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert (tmp_path / "s" / "notebooks" / "08_your_own_images.html").is_file()

@@ -17,6 +17,8 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results.md"
+DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
@@ -214,21 +216,34 @@ def test_notebooks_use_public_names_and_the_table_of_them_is_up_to_date():
     assert index.PAGE.read_text() == index.page(), "python tools/index.py makes it anew"
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", *DOCS])
 def test_links_and_paths_lead_somewhere(page):
     text = (ROOT / page).read_text()
     targets = [t for t in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in t]
     targets += re.findall(r"`([\w/]+/[\w.]*)`", text) if page == "CONTRIBUTING.md" else []
     for target in targets:
-        assert (ROOT / target).exists() or (PACKAGE / target).exists(), target
+        from_here = (ROOT / page).parent / target
+        assert from_here.exists() or (PACKAGE / target).exists(), target
 
 
-def test_numbers_in_the_readme_are_the_recorded_ones():
+def test_numbers_in_the_readme_are_recorded():
+    text, recorded = (ROOT / "README.md").read_text(), set()
+    for name in ("names", "scoreboard"):
+        for row in json.loads((PACKAGE / "results" / f"{name}.json").read_text()):
+            if str(row.get("way", "ours")).startswith("ours"):
+                recorded.add(f"{row['accuracy_mean']:.3f} ± {row['accuracy_sd']:.3f}")
+    shown = re.findall(r"\d\.\d{3} ± \d\.\d{3}", " ".join(text.split()))
+    assert len(shown) == 5 and set(shown) <= recorded
+    few = json.loads((PACKAGE / "results" / "sorting.json").read_text())["few"]
+    assert "About a minute" in text and few["files"] == 600 and few["seconds"] < 75
+
+
+def test_numbers_on_the_page_of_results_are_the_recorded_ones():
     recorded = json.loads((ROOT / "tfl_helpers" / "results" / "comparison.json").read_text())
     rows = {(row["data"], row["representation"]): row for row in recorded}
-    lines = re.findall(r"^\| `(\w+)`: .*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    lines = re.findall(r"^\| `(\w+)`: .*", RESULTS.read_text(), re.MULTILINE)
     assert set(lines) == {row["data"] for row in recorded}
-    for line in re.findall(r"^\| `\w+`: .*\|$", (ROOT / "README.md").read_text(), re.MULTILINE):
+    for line in re.findall(r"^\| `\w+`: .*\|$", RESULTS.read_text(), re.MULTILINE):
         about, network, *numbers = [part.strip(" |*") for part in line.strip("| ").split(" | ")]
         data = re.match(r"`(\w+)`", about)[1]
         names = ["chance, random groups", "pixels", network, f"{network}, supervised"]
@@ -238,7 +253,7 @@ def test_numbers_in_the_readme_are_the_recorded_ones():
             assert number == f"{row['accuracy']:.3f}{sd}", (data, name)
 
 
-def test_what_names_are_worth_in_the_readme_is_recorded():
+def test_what_names_are_worth_is_recorded():
     rows = json.loads((ROOT / "tfl_helpers" / "results" / "names.json").read_text())
     wanted = [("random, regression", 20), ("ours, learned", 20), ("ours, learned", 50)]
     recorded = {}
@@ -246,7 +261,7 @@ def test_what_names_are_worth_in_the_readme_is_recorded():
         if (row["way"], row["clicks"]) in [*wanted, ("review", 200)]:
             cell = f"{row['accuracy_mean']:.3f} ± {row['accuracy_sd']:.3f}"
             recorded.setdefault(row["data"], {})[row["way"], row["clicks"]] = cell
-    table = (ROOT / "README.md").read_text().split("What a name is worth")[1].split("\n\n")[1]
+    table = RESULTS.read_text().split("What a name is worth")[1].split("\n\n")[1]
     lines = [line.split(" | ")[1:] for line in table.splitlines()[2:]]
     shown = [[cell.strip(" *|") for cell in line] for line in lines]
     assert sorted(shown) == sorted(
@@ -254,14 +269,13 @@ def test_what_names_are_worth_in_the_readme_is_recorded():
     )
 
 
-def test_the_project_s_own_rows_in_the_readme_are_those_of_the_scoreboard():
+def test_the_project_s_own_rows_are_those_of_the_scoreboard():
     rows = json.loads((ROOT / "tfl_helpers" / "results" / "scoreboard.json").read_text())
     shown = {
         (row["data"], row["method"]): f"{row['accuracy_mean']:.3f} ± {row['accuracy_sd']:.3f}"
         for row in rows
     }
-    text = (ROOT / "README.md").read_text()
-    lines = re.findall(r"^\| `(\w+)`(?: \([^|]*\))? \|(.*)\|$", text, re.MULTILINE)
+    lines = re.findall(r"^\| `(\w+)`(?: \([^|]*\))? \|(.*)\|$", RESULTS.read_text(), re.MULTILINE)
     assert {data for data, _ in lines} == {data for data, method in shown if method == "ours"}
     for data, cells in lines:
         names = "ours", "ours, self-labelled", "ours, changed copies"

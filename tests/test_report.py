@@ -264,19 +264,41 @@ def test_the_page_holds_every_picture_and_the_policy_its_own_script(tmp_path):
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)|innerHTML|\beval\b", text)
 
 
-def test_many_images_get_smaller_pictures_and_too_many_a_fair_share(tmp_path):
-    groups, unsure = ["big"] * 90 + ["small"] * 10, [i % 10 == 9 for i in range(100)]
-    table = a_table([f"{i}.png" for i in range(100)], groups, unsure=unsure)
-    kept = pictures(100)
-    page = sorting.write_gallery(
-        tmp_path / "page.html", table, kept, many=50, most=60, progress=False
+def test_very_many_images_have_their_pictures_and_names_beside_the_page(tmp_path):
+    groups = ["b"] * 250 + ["a"] * 170 + [""]
+    doubt = [*np.linspace(1, 0, 420), np.nan]
+    table = a_table([f"{i}.png" for i in range(421)], groups, doubt=doubt)
+    table.loc[420, "problem"] = "empty"
+    places, kept = np.random.default_rng(0).normal(size=(420, 2)), pictures(420)
+    page, beside = tmp_path / "my page.html", tmp_path / "my page_files"
+    beside.mkdir()
+    (beside / "notes.txt").write_text("mine")
+    sorting.write_gallery(page, table, kept, places, many=400, progress=False)
+    data, text = data_of(page), page.read_text()
+    key = data["key"]
+    assert (
+        data["beside"]["path"] == f"my%20page_files/{key}" and "img-src data: 'self' file:" in text
     )
-    lines = re.search('class="pictures">(.*?)</script>', page.read_text(), re.DOTALL)[1].split("\n")
-    shown = np.array([line != "" for line in lines])
-    assert shown.sum() == data_of(page)["pictures"] == 60
-    assert shown[90:].all() and shown[9:90:10].all()  # the small group, and every unsure one
-    assert shown[:40].all() and not shown[80:89].any()  # the least doubtful rather than the most
-    assert Image.open(io.BytesIO(base64.b64decode(lines[0]))).size == (32, 32)
+    names = {f"{key}-{i}.webp" for i in range(3)} | {f"{key}-names-0.js", f"{key}-map.js"}
+    assert {path.name for path in beside.iterdir()} == names | {"notes.txt"}
+    assert json.loads(re.search(r"\[.*\]", (beside / f"{key}-names-0.js").read_text())[0]) == [
+        *table["file"]
+    ]
+    # On the sheets: those of "a" before those of "b", the least doubtful first
+    sheets = [np.asarray(Image.open(beside / f"{key}-{i}.webp")) for i in range(3)]
+    first = [*range(419, 249, -1), *range(249, -1, -1)]
+    for at, image in enumerate(first):
+        y, x = divmod(at % 200, 20)
+        seen = sheets[at // 200][y * 64 + 8 : y * 64 + 56, x * 64 + 8 : x * 64 + 56].mean((0, 1))
+        wanted = np.asarray(Image.open(io.BytesIO(kept[image])).convert("RGB")).mean((0, 1))
+        assert np.abs(seen - wanted).max() < 12, (at, image)
+    # Another page of that name takes away what belonged to this one, and nothing of the user's
+    sorting.write_gallery(page, table, kept, many=400, progress=False)
+    left = {path.name for path in beside.iterdir()} - {"notes.txt"}
+    assert left and not left & names
+    sorting.write_gallery(page, table, kept, progress=False)
+    assert [path.name for path in beside.iterdir()] == ["notes.txt"]
+    assert "img-src data:; " in page.read_text()
 
 
 def test_places_keep_their_shape_and_what_is_not_finite_is_left_out(tmp_path):

@@ -3,7 +3,8 @@
 python tools/site_pages.py [--out build/site]      (make site)
 
 The pages' sources are copies in a folder that is laid out like the repository, so links between
-notebooks, texts and results hold. Nothing is executed; a warning of Sphinx is an error.
+notebooks, texts and results hold. Nothing is executed; a warning of Sphinx is an error, and so is a
+link from page to page that leads nowhere. Links that lead outside are listed in external_links.txt.
 """
 
 import argparse
@@ -12,8 +13,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import index
+from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("README.md", "CONTRIBUTING.md", "LICENSE", "environment.yml", "docs", "notebooks")
@@ -48,6 +51,10 @@ START = """# Image recognition without labels, by transfer
 :caption: Begin
 
 README
+docs/start
+docs/sort
+docs/results
+docs/article
 CONTRIBUTING
 ```
 
@@ -127,6 +134,26 @@ def mend(page: Path) -> None:
     page.write_text(text.replace("<pre>", "<pre tabindex=0>"), "utf-8")
 
 
+def check_links(out: Path) -> tuple[list[str], set[str]]:
+    """List links between pages that lead nowhere, "PAGE: LINK", and all that lead outside."""
+    pages = {
+        path: BeautifulSoup(path.read_text("utf-8"), "html.parser") for path in out.rglob("*.html")
+    }
+    places = {path: {tag["id"] for tag in page.find_all(id=True)} for path, page in pages.items()}
+    broken, outside = [], set()
+    for path, page in pages.items():
+        targets = [tag.get("href") or tag.get("src") for tag in page.find_all(["a", "img", "link"])]
+        for target in filter(None, targets):
+            if (parts := urlsplit(target)).scheme or parts.netloc:
+                outside |= {target} if parts.scheme.startswith("http") else set()
+                continue
+            to = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            place = unquote(parts.fragment)
+            if not to.exists() or (place and place not in places.get(to, {place})):
+                broken.append(f"{path.relative_to(out)}: {target}")
+    return broken, outside
+
+
 def main() -> int:
     """Read the command line and build."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -139,7 +166,12 @@ def main() -> int:
     built = subprocess.run([*command, source, options.out], env=os.environ | more).returncode
     for page in options.out.rglob("*.html"):
         mend(page)
-    return built
+    broken, outside = check_links(options.out.resolve())
+    (options.out / "external_links.txt").write_text("\n".join(sorted(outside)) + "\n", "utf-8")
+    print(f"{len(outside)} links lead outside: {options.out / 'external_links.txt'}")
+    for link in broken:
+        print(f"leads nowhere: {link}", file=sys.stderr)
+    return built or bool(broken)
 
 
 if __name__ == "__main__":

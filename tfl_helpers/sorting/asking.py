@@ -54,11 +54,12 @@ class Questions:
         sizes = np.diff(self.graph.indptr)
         parts = {"sizes": (sizes, "<u2"), "to": (self.graph.indices, "<u2")}
         parts["weights"] = self.graph.data, "u1"
-        packed = {name: _packed(*part) for name, part in parts.items()}
-        return said | about | {"node": place.tolist(), "graph": packed}
+        graph = {name: packed(*part) for name, part in parts.items()}
+        return said | about | {"node": place.tolist(), "graph": graph}
 
 
-def _packed(numbers: np.ndarray, kind: str) -> str:
+def packed(numbers: np.ndarray, kind: str) -> str:
+    """Turn numbers to text for a page: base64 of a NumPy type such as "<u2"."""
     return base64.b64encode(numbers.astype(kind).tobytes()).decode()
 
 

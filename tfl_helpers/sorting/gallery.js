@@ -8,6 +8,14 @@ const make = (tag, attributes = {}, ...children) => {
   return made;
 };
 const D = JSON.parse($("data").textContent);
+const B = D.beside;  // of very many images: what lies in a folder beside the page, and is loaded from there
+function bytes(text) {
+  const raw = atob(text), made = new Uint8Array(raw.length);
+  for (let k = 0; k < raw.length; k++) made[k] = raw.charCodeAt(k);
+  return made;
+}
+const pairsOf = (text) => new Uint16Array(bytes(text).buffer);
+const NONE = 0xffff, MARK = 0x8000, SCALE = 10000;  // how such a page writes numbers, see gallery.py
 const count = (n, one, many = one + "s") => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 const showMore = (left, step) => (left > step ? `Show ${step} more of ${left.toLocaleString("en")}`
   : `Show ${left} more`);
@@ -15,22 +23,30 @@ const FIRST = 10, MORE = 120;  // images of a group that are shown at first, and
 const BATCH = 48;  // unsure images that are looked at together
 
 // ---- What is known of each file, by its number, and what the user changed
-const n = D.files.length;
-const images = D.group.flatMap((g, i) => (g < 0 ? [] : [i]));
+if (B) unpackNumbers();
+const n = D.group.length, images = [];
+for (let i = 0; i < n; i++) if (D.group[i] >= 0) images.push(i);
+if (B) D.order = ordered();
 let typicalFirst = D.order;
 const doubtful = new Uint8Array(n), rank = new Int32Array(n);
 images.forEach((i, r) => { rank[i] = r; });
-const outside = D.files.flatMap((_, i) => (D.group[i] < 0 || D.problems[i] ? [i] : []));
+const outside = [];
+const hasProblem = new Uint8Array(n);
+for (const i of Object.keys(D.problems)) hasProblem[i] = 1;
+for (let i = 0; i < n; i++) if (D.group[i] < 0 || hasProblem[i]) outside.push(i);
 const outsideCount = count(outside.length, "file with a problem", "files with a problem");
 const lower = D.files.map((file) => file.toLowerCase());
 // decided: 1 by hand, 2 by the answer to a question; opened: groups as they came, from which an
 // image was named; passed: questions that were skipped; guessed: 1 right, 2 wrong, where it counts;
 // looked: was unsure when a person said what it is
-const none = () => new Array(n).fill(0);
-const start = { group: D.group, decided: none(), names: D.names, opened: D.names.map(() => 0),
+const none = () => new Uint8Array(n);
+const start = { group: Int32Array.from(D.group), decided: none(), names: D.names, opened: D.names.map(() => 0),
   passed: none(), guessed: none(), looked: none() };
-const state = Object.fromEntries(Object.entries(start).map(([what, all]) => [what, [...all]]));
-const isDecided = (i) => state.decided[i] || ["moved", "named", "confirmed"].includes(D.corrected[i]);
+const state = Object.fromEntries(Object.entries(start).map(([what, all]) => [what, all.slice()]));
+const decidedBefore = new Uint8Array(n);
+for (const [i, how] of Object.entries(D.corrected))
+  if (["moved", "named", "confirmed"].includes(how)) decidedBefore[i] = 1;
+const isDecided = (i) => state.decided[i] || decidedBefore[i];
 // Where each image is shown, and how doubtful that is: `follow` finds it for those that follow names
 const shown = Int32Array.from(D.group), doubts = Float64Array.from(D.doubt, (d) => d ?? NaN);
 const isUnsure = (i) => doubtful[i] && !isDecided(i);
@@ -39,6 +55,66 @@ const doubt = (i) => (Number.isNaN(doubts[i]) ? "" : `doubt ${doubts[i].toFixed(
 const about = (i) => [D.files[i], doubt(i), isUnsure(i) && "unsure", isDecided(i) && "your word",
   D.duplicates[i] && `duplicate of ${D.duplicates[i]}`, D.problems[i]].filter(Boolean).join(", ");
 
+// What a page of very many images holds: 16 bits of each, with the doubt in ten-thousandths below the mark
+// of the unsure. Names and places come a moment later, pictures when they are shown
+function unpackNumbers() {
+  const found = pairsOf(D.doubt), doubt = new Array(found.length);
+  D.unsure = [];
+  for (let i = 0; i < found.length; i++) {
+    const d = found[i] & ~MARK;
+    doubt[i] = d > SCALE ? null : d / SCALE;
+    if (found[i] & MARK) D.unsure.push(i);
+  }
+  [D.group, D.doubt, D.files] = [withNone(D.group), doubt, new Array(found.length).fill("")];
+}
+function withNone(packed) {
+  const found = Int32Array.from(pairsOf(packed));
+  for (let i = 0; i < found.length; i++) if (found[i] === NONE) found[i] = -1;
+  return found;
+}
+function ordered() {  // as gallery.write_gallery has it: by doubt, of the unsure the most doubtful first
+  const keys = new Int32Array(n), from = new Uint32Array(2 * SCALE + 3), found = new Array(images.length);
+  for (const i of images)
+    keys[i] = D.doubt[i] === null ? 2 * SCALE + 1 : SCALE + Math.round(D.doubt[i] * SCALE);
+  for (const i of D.unsure) if (keys[i] <= 2 * SCALE) keys[i] = 2 * SCALE - keys[i];
+  for (const i of images) from[keys[i] + 1] += 1;
+  for (let each = 1; each < from.length; each++) from[each] += from[each - 1];
+  for (const i of images) found[from[keys[i]]++] = i;
+  return found;
+}
+const printed = new Int32Array(B ? n : 0);  // where each picture is: group by group, in that order
+if (B) {
+  const byGroup = D.names.map(() => []);
+  for (const i of D.order) byGroup[D.group[i]].push(i);
+  byGroup.flat().forEach((i, at) => { printed[i] = at; });
+}
+const load = (name) => new Promise((done, failed) => {
+  const made = make("script", { src: `${B.path}-${name}.js` });
+  [made.onload, made.onerror] = [done, failed];
+  document.head.append(made);
+});
+function namesAre(from, some) {  // the scripts that are loaded call these two
+  some.forEach((file, k) => { D.files[from + k] = file; lower[from + k] = file.toLowerCase(); });
+}
+function placesAre(packed) {
+  places = withNone(packed);
+  setMap();
+}
+let waits = Boolean(B);  // for names of files
+async function loadRest() {
+  try {
+    if (B.map) await load("map");
+    for (let part = 0; part < B.names; part++) await load(`names-${part}`);
+    waits = false;
+    for (const section of sections) section.now = "";  // what was drawn had no names
+    if (ids.length && !$("given").value) showQuestion(question);
+    draw();
+    document.documentElement.dataset.whole = "";
+  } catch {
+    say(`Pictures and names of files are missing: the folder ${decodeURIComponent(B.path.split("/")[0])} has to lie beside this page.`);
+  }
+}
+
 const blocks = document.getElementsByClassName("pictures"), unpacked = [];
 const A = D.ask, ids = A?.order ?? [], larges = new Map();  // pictures of those that are asked about
 if (A) document.querySelector(".large").textContent.split("\n").forEach((data, q) => {
@@ -46,6 +122,7 @@ if (A) document.querySelector(".large").textContent.split("\n").forEach((data, q
 });
 function picture(i) {  // "" where the page holds none
   if (D.group[i] < 0) return "";
+  if (B) return { sheet: `${B.path}-${Math.floor(printed[i] / B.sheet)}.webp`, at: printed[i] % B.sheet };
   const block = Math.floor(rank[i] / D.block);
   unpacked[block] ??= blocks[block].textContent.split("\n");
   const data = unpacked[block][rank[i] % D.block];
@@ -61,8 +138,11 @@ const apply = (edits) => edits.map(([what, at, to]) => {
   state[what][at] = to;
   return [what, at, from];
 }).reverse();
-const changes = () => Object.entries(state).flatMap(([what, all]) =>
-  all.flatMap((value, at) => (value === start[what][at] ? [] : [[what, at, value]])));
+const changes = () => Object.entries(state).flatMap(([what, all]) => {
+  const found = [], before = start[what];
+  for (let at = 0; at < all.length; at++) if (all[at] !== before[at]) found.push([what, at, all[at]]);
+  return found;
+});
 function change(edits, text) {
   if (!edits.length || changedElsewhere()) return false;
   past.push(apply(edits));
@@ -150,13 +230,8 @@ const walks = new Map();
 let links = null;
 const graph = () => (links ??= A?.graph ? unpackedGraph(A.graph) : null);  // when it is first needed
 function unpackedGraph(packed) {
-  const bytes = (text) => {
-    const raw = atob(text), made = new Uint8Array(raw.length);
-    for (let k = 0; k < raw.length; k++) made[k] = raw.charCodeAt(k);
-    return made;
-  };
-  const sizes = new Uint16Array(bytes(packed.sizes).buffer), weight = bytes(packed.weights);
-  const to = new Uint16Array(bytes(packed.to).buffer), step = new Float64Array(to.length);
+  const sizes = pairsOf(packed.sizes), weight = bytes(packed.weights);
+  const to = pairsOf(packed.to), step = new Float64Array(to.length);
   const size = sizes.length, from = new Uint32Array(size + 1), root = new Float64Array(size);
   for (let a = 0; a < size; a++) {
     from[a + 1] = from[a] + sizes[a];
@@ -282,7 +357,7 @@ function ask() {
   if (at !== question || !$("asked").firstChild) showQuestion((question = at));
   showNames();
   const named = ids.filter((i) => state.decided[i] === 2).length;
-  const reached = images.filter((i) => isDecided(i) || isName(nameOf(i))).length;
+  const name = state.names.map(isName), reached = images.filter((i) => isDecided(i) || name[shown[i]]).length;
   $("done").value = reached / images.length;
   $("reached").textContent = `${count(named, "image")} named; ${
     reached.toLocaleString("en")} of ${images.length.toLocaleString("en")} have a name`;
@@ -489,6 +564,7 @@ function csv() {
   return [head, ...lines, ""].join("\n");
 }
 function save() {
+  if (waits) return say("Names of files are still being read: save in a moment.");
   const address = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
   make("a", { href: address, download: "groups_corrected.csv" }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10000);
@@ -573,12 +649,13 @@ const matches = (i) => (!onlyUnsure || isUnsure(i)) && (!wanted || lower[i].incl
 const options = () => [...$(`panel-${tab}`).querySelectorAll("[role=option]")];
 function sort() {  // the user's own and the one looked for, then the most certain, come first
   lists = state.names.map(() => ({ sure: [], unsure: [], size: 0, doubtful: 0 }));
-  for (const first of [true, false]) for (const i of typicalFirst) {
-    if ((i === found || Boolean(isDecided(i))) !== first) continue;
-    const list = lists[shown[i]];
+  const first = typicalFirst.filter((i) => i === found || isDecided(i)), come = new Set(first);
+  for (const [some, left] of [[first, null], [typicalFirst, come]]) for (const i of some) {
+    if (left?.size && left.has(i)) continue;
+    const list = lists[shown[i]], unsure = isUnsure(i);
     list.size += 1;
-    if (isUnsure(i)) list.doubtful += 1;
-    if (matches(i)) (isUnsure(i) && i !== found ? list.unsure : list.sure).push(i);
+    if (unsure) list.doubtful += 1;
+    if (matches(i)) (unsure && i !== found ? list.unsure : list.sure).push(i);
   }
 }
 const near = new IntersectionObserver((entries) => {
@@ -643,9 +720,16 @@ function strip(g, kind, ids) {
   list.current.tabIndex = 0;
   return kind === "unsure" ? [make("h3", {}, `Unsure: ${lists[g].unsure.length}`), list] : [list];
 }
-const look = (i, source = larges.get(i) ?? picture(i), alt = about(i)) => (source
-  ? make("img", { src: source, alt, draggable: "false" })
-  : make("span", { role: "img", "aria-label": alt }, D.files[i].split("/").at(-1).slice(-40)));
+function look(i, source = larges.get(i) ?? picture(i), alt = about(i)) {
+  if (!source) return make("span", { role: "img", "aria-label": alt }, D.files[i].split("/").at(-1).slice(-40));
+  if (!source.sheet) return make("img", { src: source, alt, draggable: "false" });
+  const made = make("span", { role: "img", "aria-label": alt, class: "on-sheet" }), rows = B.sheet / B.columns;
+  const [x, y] = [source.at % B.columns, Math.floor(source.at / B.columns)];
+  made.style.backgroundImage = `url("${source.sheet}")`;
+  made.style.backgroundSize = `${100 * B.columns}% ${100 * rows}%`;
+  made.style.backgroundPosition = `${(100 * x) / (B.columns - 1)}% ${(100 * y) / (rows - 1)}%`;
+  return made;
+}
 function thumb(i) {
   const made = make("li", { role: "option", tabindex: -1, "aria-selected": selected.has(i),
     draggable: "true" }, look(i));
@@ -676,7 +760,6 @@ function draw() {
   $("counts").replaceChildren(...[count(images.length, "image"), count(groups, "group"),
     `${unsure.toLocaleString("en")} unsure`, outside.length && outsideCount,
     mine && `${mine.toLocaleString("en")} corrected by you`,
-    D.pictures < images.length && `${D.pictures.toLocaleString("en")} shown with a picture`,
   ].filter(Boolean).map((text) => make("li", {}, text)));
   labelTab("groups", groups);
   labelTab("unsure", unsure);
@@ -864,7 +947,7 @@ for (const type of ["dragend", "drop"]) addEventListener(type, () => { $("drops"
 let beside = null;  // gives the box that the card belongs to
 function showCard(i, where) {
   const source = larges.get(i) ?? picture(i), card = $("card");
-  card.replaceChildren(...(source ? [make("img", { src: source, alt: "" })] : []),
+  card.replaceChildren(...(source ? [look(i, source, "")] : []),
     make("b", {}, make("bdi", {}, D.files[i])), make("bdi", {}, nameOf(i)), make("br"),
     [doubt(i), isUnsure(i) && "unsure", isDecided(i) && "your word"].filter(Boolean).join(", "));
   if (D.duplicates[i]) card.append(make("br"), "duplicate of ", make("bdi", {}, D.duplicates[i]));
@@ -888,21 +971,29 @@ function hideCard() {
 addEventListener("scroll", placeCard, { passive: true });
 
 // ---- The map: stamps on a canvas, and pictures where they do not overlap
-const plane = $("canvas"), SIDE = 4095, CELL = 64, MOST_ZOOM = 60;
+const plane = $("canvas"), SIDE = 4095, CELL = 64, MOST_ZOOM = 60, MOST_STAMPS = 100000;
 const THUMB = innerWidth < 700 ? 36 : 44;  // side of a picture on it
-const atFirst = new Set(D.unsure);  // pictures of the sure are drawn before theirs
-const mapped = [...D.order.filter((i) => !atFirst.has(i)), ...D.order.filter((i) => atFirst.has(i))]
-  .filter((i) => D.places && D.places[2 * rank[i]] >= 0);
-const px = (i) => D.places[2 * rank[i]], py = (i) => D.places[2 * rank[i] + 1];
-const radius = mapped.length < 500 ? 6 : mapped.length < 5000 ? 4 : mapped.length < 20000 ? 3 : 2;
+const atFirst = new Uint8Array(n);  // the unsure: pictures of the sure are drawn before theirs
+for (const i of D.unsure) atFirst[i] = 1;
+let mapped = [], radius = 2, places = Int32Array.from(D.places ?? []);
+const px = (i) => places[2 * rank[i]], py = (i) => places[2 * rank[i] + 1];
 const view = { x: SIDE / 2, y: SIDE / 2, zoom: 1 }, cells = new Map(), decoded = new Map();
 const sampled = new Uint8Array(n);  // images shown with a picture
 let pending = 0, pointed = -1, sampledFor = "";
-for (const i of mapped) {
-  const cell = Math.floor(px(i) / CELL) * 100 + Math.floor(py(i) / CELL);
-  if (!cells.has(cell)) cells.set(cell, []);
-  cells.get(cell).push(i);
+function setMap() {
+  const placed = places.length ? D.order.filter((i) => px(i) >= 0) : [];
+  mapped = [...placed.filter((i) => !atFirst[i]), ...placed.filter((i) => atFirst[i])];
+  radius = mapped.length < 500 ? 6 : mapped.length < 5000 ? 4 : mapped.length < 20000 ? 3 : 2;
+  for (const i of mapped) {
+    const cell = Math.floor(px(i) / CELL) * 100 + Math.floor(py(i) / CELL);
+    if (!cells.has(cell)) cells.set(cell, []);
+    cells.get(cell).push(i);
+  }
+  $("tab-map").hidden = !mapped.length;
+  labelTab("map", mapped.length);
+  for (const section of sections) section.apart.hidden = !A?.graph && !mapped.length;
 }
+setMap();
 const scale = () => ((Math.min(plane.clientWidth, plane.clientHeight) - THUMB) / SIDE) * view.zoom;
 const onScreen = (i) => [plane.clientWidth / 2 + (px(i) - view.x) * scale(),
   plane.clientHeight / 2 + (py(i) - view.y) * scale()];
@@ -938,15 +1029,25 @@ function sample() {  // the least doubtful first; the same wherever the map is s
     taken.set(x * 8192 + y, i);
   }
 }
-function bitmap(i) {  // undefined until it is decoded
+function bitmap(i) {  // null until it is decoded
   if (!decoded.has(i)) {
     if (decoded.size > 4000) decoded.clear();
-    const image = new Image();
-    decoded.set(i, image);
-    image.onload = () => { image.ready = true; drawMap(); };
-    image.src = picture(i);
+    const image = new Image(), source = picture(i);
+    decoded.set(i, null);
+    image.src = source.sheet ?? source;
+    image.decode().then(() => {  // not in the thread that draws
+      decoded.set(i, source.sheet ? cutOut(image, source.at) : image);
+      drawMap();
+    }, () => {});
   }
-  return decoded.get(i).ready && decoded.get(i);
+  return decoded.get(i);
+}
+function cutOut(sheet, at) {
+  const made = make("canvas"), side = sheet.naturalWidth / B.columns;
+  [made.width, made.height] = [side, side];
+  const [x, y] = [at % B.columns, Math.floor(at / B.columns)];
+  made.getContext("2d").drawImage(sheet, x * side, y * side, side, side, 0, 0, side, side);
+  return made;
 }
 function paint() {
   pending = 0;
@@ -960,9 +1061,10 @@ function paint() {
   const inside = (x, y) => x > -edge && y > -edge && x < width + edge && y < height + edge;
   const put = (ids, size) => {
     const stamps = [];
-    for (const i of ids) {
-      const x = onX(i), y = onY(i);
-      if (!inside(x, y)) continue;
+    const near = ids.filter((i) => inside(onX(i), onY(i)));
+    const step = Math.ceil(near.length / MOST_STAMPS);  // more would only cover each other
+    for (let k = 0; k < near.length; k += step) {
+      const i = near[k], x = onX(i), y = onY(i);
       const mark = (stamps[shown[i]] ??= stamp(shown[i], size * ratio));
       pen.drawImage(mark, Math.round(x - mark.width / 2), Math.round(y - mark.width / 2));
     }
@@ -1203,7 +1305,9 @@ $("cancel").addEventListener("click", () => $("dialog").close());
 
 // ---- Copies side by side, and files with a problem by what it is
 function problemsByKind() {  // [heading, what it means, rows of images that belong together]
-  const at = new Map(D.files.map((file, i) => [file, i])), rows = { same: new Map(), like: new Map() };
+  const firsts = new Set(Object.values(D.duplicates)), at = new Map();
+  D.files.forEach((file, i) => { if (firsts.has(file)) at.set(file, i); });
+  const rows = { same: new Map(), like: new Map() };
   for (const [i, file] of Object.entries(D.duplicates)) {
     const first = at.get(file), copy = Number(i);
     const kind = picture(copy) && picture(copy) === picture(first) ? "same" : "like";
@@ -1221,7 +1325,7 @@ function problemsByKind() {  // [heading, what it means, rows of images that bel
   return [
     ...others.filter(([, all]) => out(all)).map(([why, all]) => [why || "left out", all.map((i) => [i])]),
     ["copies: the same picture", pairs("same")],
-    ["near-duplicates: they look nearly the same", pairs("like")],
+    [B ? "copies and near-duplicates" : "near-duplicates: they look nearly the same", pairs("like")],
     ...others.filter(([, all]) => !out(all)).map(([why, all]) => [why, all.map((i) => [i])]),
   ].filter(([, all]) => all.length);
 }
@@ -1274,9 +1378,7 @@ addEventListener("keydown", (event) => {
 });
 addEventListener("beforeunload", (event) => { if (!exported && changes().length) event.preventDefault(); });
 const restored = recall();
-$("tab-map").hidden = !mapped.length;
 $("ask").hidden = !ids.length;
-labelTab("map", mapped.length);
 labelTab("problems", new Set([...outside, ...Object.keys(D.duplicates).map(Number)]).size);
 showTab(location.hash.slice(5));
 new ResizeObserver(drawMap).observe(plane);
@@ -1287,4 +1389,5 @@ say(restored ? "Your earlier corrections are back. “Start over” takes them a
   : ids.length ? "Say what the image above shows, or click one below to select it."
   : images.length ? "Click an image to select it." : "There are no images to show.");
 document.documentElement.dataset.ready = "";
-setTimeout(graph, 50);  // so that the first answer is quick
+if (B) requestAnimationFrame(() => setTimeout(loadRest, 200));  // pictures come first
+else setTimeout(graph, 50);  // so that the first answer is quick

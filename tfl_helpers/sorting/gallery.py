@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -20,11 +21,14 @@ import scipy.sparse as sp
 from PIL import Image
 
 from tfl_helpers.datasets import progress_bar, write_whole
+from tfl_helpers.sorting.asking import packed
 from tfl_helpers.sorting.table import LEVELS, checked, plain_cell, plain_text
 
 SIDE, QUALITY = 64, 75  # of a thumbnail, about 1 kB
-SMALL_SIDE, SMALL_QUALITY = 32, 60  # in a page of very many
 BLOCK = 500  # thumbnails that the page unpacks at once
+SHEET, COLUMNS = 200, 20  # thumbnails of one picture beside a page of very many
+NAMES = 20_000  # names of files that such a page loads at once
+NONE, MARK, SCALE = 0xFFFF, 0x8000, 10_000  # how it writes numbers, see gallery.js
 MOST_PLACED = 1_000  # images that t-SNE lays out
 STEPS, COARSE = 350, 0.8  # by scikit-learn's 1,000 and 0.5 no map is better, and all are slower
 RANGE = 4095  # places on the map are whole numbers up to this
@@ -76,10 +80,9 @@ def write_gallery(
     questions: dict[str, Any] | None = None,
     large: Sequence[bytes] = (),
     many: int = 20_000,
-    most: int = 100_000,
     progress: bool = True,
 ) -> Path:
-    """Write a page that shows the groups and lets a person correct them, in one file.
+    """Write a page that shows the groups and lets a person correct them.
 
     In each group the least doubtful images come first, then the unsure, the most doubtful first.
     The page may load nothing (content security policy), and exports a CSV for `read_corrections`.
@@ -96,35 +99,88 @@ def write_gallery(
         The heading, and a sentence below it.
     questions, large : dict, sequence of bytes, optional
         What the page asks about, from `Questions.for_page`, and pictures of these.
-    many, most : int
-        Of more than `many` images the thumbnails are half as large; no more than `most` get one:
-        of each group the least doubtful, and the most of the unsure. So a page stays near 50 MB.
+    many : int
+        A page of up to so many images is one file. One of more begins with what all need, and loads
+        pictures, names of files and the map from a folder beside it, `out` without its ending and
+        with "_files", when they are shown. That needs no server, but the folder has to stay there.
     """
-    table, n = checked(table), len(thumbnails)
+    out, table, n = Path(out), checked(table), len(thumbnails)
     shown = (table["group"] != "").to_numpy()
     if (k := shown.sum()) != n:
         raise ValueError(f"{k} rows of the table have a group, but there are {n} pictures")
     if places is not None and np.shape(places) != (n, 2):
         raise ValueError(f"places are ({n}, 2), not {np.shape(places)}")
+    if n > many:
+        table = table.assign(doubt=(table["doubt"] * SCALE).round() / SCALE)
     doubt = table["doubt"].where(~table["unsure"], -table["doubt"])[shown]
     order = np.argsort(doubt.to_numpy(), kind="stable")  # a group's unsure stand apart
-    pictured = _pictured(table[shown], order, most)
     data = _page_data(table, places, np.flatnonzero(shown)[order], questions)
-    head, tail = _filled_template(title, note, data | {"pictures": int(pictured.sum())})
     bar = progress_bar(progress, total=n, desc="gallery", unit="image", delay=1)
     with write_whole(out) as part, part.open("wb") as file, bar:
+        if n > many:
+            data = _write_beside(out, data, thumbnails, order, bar)
+        head, tail = _filled_template(title, note, data)
         file.write(head)
-        for start in range(0, n, BLOCK):
-            block = slice(start, start + BLOCK)
-            lines = [  # base64, one a line; an empty line for an image without a thumbnail
-                base64.b64encode(_fitted(picture, n > many) if wanted else b"")
-                for picture, wanted in zip(thumbnails[block], pictured[block], strict=True)
+        for start in range(0, 0 if n > many else n, BLOCK):
+            lines = [  # base64, one a line
+                base64.b64encode(_as_webp(thumbnails[i]))
+                for i in range(start, min(start + BLOCK, n))
             ]
             file.write(_in_page("pictures", lines))
             bar.update(len(lines))
         file.write(_in_page("large", map(base64.b64encode, large)))
         file.write(tail)
-    return Path(out)
+    _remove_older(out, data["key"])
+    return out
+
+
+def _write_beside(
+    out: Path, data: dict[str, Any], thumbnails: Sequence[bytes], order: np.ndarray, bar: Any
+) -> dict[str, Any]:
+    """Write what a page of very many images loads later; return what it begins with.
+
+    Pictures lie on sheets, group by group and in `order`, so that a row of them is on one sheet.
+    """
+    folder, key = _folder_beside(out), data["key"]
+    folder.mkdir(exist_ok=True)
+    group = np.array(data["group"])
+    by_group = order[np.argsort(group[group >= 0][order], kind="stable")]
+    for number, start in enumerate(range(0, len(by_group), SHEET)):
+        sheet = Image.new("RGB", (COLUMNS * SIDE, SHEET // COLUMNS * SIDE))
+        for at, image in enumerate(by_group[start : start + SHEET]):
+            picture = Image.open(io.BytesIO(thumbnails[image]))
+            sheet.paste(picture, (at % COLUMNS * SIDE, at // COLUMNS * SIDE))
+            bar.update()
+        (folder / f"{key}-{number}.webp").write_bytes(_webp(sheet, QUALITY))
+    parts = range(0, len(group), NAMES)
+    for number, start in enumerate(parts):
+        names = json.dumps(data["files"][start : start + NAMES])
+        script = folder / f"{key}-names-{number}.js"
+        script.write_text(f"namesAre({start}, {names});\n", "utf-8")
+    if data["places"] is not None:
+        text = packed(np.array(data["places"], int) % (NONE + 1), "<u2")
+        (folder / f"{key}-map.js").write_text(f'placesAre("{text}");\n', "utf-8")
+    doubt = np.array([NONE - MARK if d is None else round(d * SCALE) for d in data["doubt"]], int)
+    doubt[data["unsure"]] |= MARK
+    about = {"path": f"{quote(folder.name)}/{key}", "sheet": SHEET, "columns": COLUMNS}
+    about |= {"names": len(parts), "map": data["places"] is not None}
+    numbers = {"group": packed(group % (NONE + 1), "<u2"), "doubt": packed(doubt, "<u2")}
+    later = dict.fromkeys(("files", "unsure", "order", "places"))
+    return data | later | numbers | {"beside": about}
+
+
+def _folder_beside(out: Path) -> Path:
+    return out.with_name(f"{out.stem}_files")
+
+
+def _remove_older(out: Path, key: str) -> None:
+    """Remove what an earlier page of that name had beside it, and nothing else."""
+    folder, ours = _folder_beside(out), r"[0-9a-f]{16}-(\d+\.webp|names-\d+\.js|map\.js)"
+    for path in folder.glob("*"):
+        if re.fullmatch(ours, path.name) and not path.name.startswith(key):
+            path.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _in_page(kind: str, lines: Iterable[bytes]) -> bytes:
@@ -138,7 +194,12 @@ def _filled_template(title: str, note: str, data: dict[str, Any]) -> list[bytes]
     template, style, script = (
         here.joinpath(f"gallery.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
     )
+    beside = data.get("beside")
     fill = {
+        "beside": " 'self' file:" if beside else "",
+        "loads": f"Only {beside['path'].split('/')[0]} is loaded"
+        if beside
+        else "Nothing is loaded",
         "title": html.escape(plain_text(title)),
         "note": html.escape(plain_text(note)),
         "style": style,
@@ -183,14 +244,6 @@ def _page_data(
     return data | {"key": hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]}
 
 
-def _pictured(table: pd.DataFrame, order: np.ndarray, most: int) -> np.ndarray:
-    """Which images get a thumbnail (bool): from each group as many as there is room for."""
-    rank = table.iloc[order].groupby(["group", "unsure"]).cumcount().to_numpy()
-    chosen = np.zeros(len(table), bool)
-    chosen[order[np.argsort(rank, kind="stable")][:most]] = True
-    return chosen
-
-
 def _on_the_map(places: np.ndarray) -> np.ndarray:
     """Turn places to whole numbers 0..4095 with y down, (-1, -1) where one is not finite."""
     places = np.asarray(places, float) * (1, -1)
@@ -204,12 +257,11 @@ def _on_the_map(places: np.ndarray) -> np.ndarray:
     return found
 
 
-def _fitted(picture: bytes, small: bool) -> bytes:
-    """Return a thumbnail as it goes into the page; one of an older store (JPEG) becomes WebP."""
-    if not small and picture.startswith(b"RIFF"):
-        return picture
-    image = Image.open(io.BytesIO(picture))
-    return _webp(image.resize((SMALL_SIDE,) * 2), SMALL_QUALITY) if small else _webp(image, QUALITY)
+def _as_webp(picture: bytes) -> bytes:
+    """Return a thumbnail as it goes into the page; one of an older store is a JPEG."""
+    return (
+        picture if picture.startswith(b"RIFF") else _webp(Image.open(io.BytesIO(picture)), QUALITY)
+    )
 
 
 def _webp(image: Image.Image, quality: int) -> bytes:

@@ -36,6 +36,20 @@ FREE = "free"  # mark of one of which nobody said anything, that follows the nam
 ABOUT = ("codes", "notes", "link", "bytes", "mode", "width", "height", "values", "looks")
 
 
+class Pictures(Sequence):
+    """Thumbnails of files by number, each read when it is asked for: all would fill a memory."""
+
+    def __init__(self, base: sqlite3.Connection, names: Sequence[str]) -> None:
+        self._base, self._names = base, list(names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, number: int) -> bytes:
+        query = "SELECT picture FROM files WHERE name = ?"
+        return self._base.execute(query, (os.fsencode(self._names[number]),)).fetchone()[0]
+
+
 @dataclass(eq=False)
 class FileRead:
     """What was learned of one file; no pixels where it cannot be used."""
@@ -201,10 +215,9 @@ class Store:
             result[i] = np.frombuffer(z, "float16")
         return result
 
-    def pictures(self, names: Iterable[str]) -> list[bytes]:
+    def pictures(self, names: Sequence[str]) -> "Pictures":
         """Thumbnails of some images, as `gallery.thumbnail` made them."""
-        query = "SELECT picture FROM files WHERE name = ?"
-        return [self._base.execute(query, (os.fsencode(n),)).fetchone()[0] for n in names]
+        return Pictures(self._base, names)
 
     def fact(self, name: str) -> Any:
         """Give what an earlier run kept under a name, or None."""
