@@ -10,9 +10,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 ifneq ($(WHEELS),)
 export PIP_NO_INDEX := 1
 export PIP_FIND_LINKS := $(abspath $(WHEELS))
-EXTRAS := notebooks
+EXTRAS := notebooks,cluster
 endif
-EXTRAS ?= notebooks,test
+EXTRAS ?= notebooks,cluster,test
 # Two workers with two TensorFlow threads each would wait for one another on two cores; and where
 # page faults are dear (virtual machines), memory that glibc keeps spares a third of the time.
 WORKER := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \

@@ -341,9 +341,9 @@ def test_the_plans_are_up_to_date_and_fit_into_lessons():
     assert shown == minutes.tables(), "python tools/class_minutes.py makes it anew"
     found = minutes.series()
     assert sum(minutes.lesson(plan, found) for _, plan in minutes.PLANS["One afternoon"]) <= 180
-    for title in ("Four lessons", "Eight lessons"):
+    for title in ("Four lessons", "Nine lessons"):
         lengths = [minutes.lesson(plan, found) for _, plan in minutes.PLANS[title]]
-        assert len(lengths) == {"F": 4, "E": 8}[title[0]] and max(lengths) <= 90
+        assert len(lengths) == {"F": 4, "N": 9}[title[0]] and max(lengths) <= 90
 
 
 def test_minutes_count_text_code_figures_exercises_and_running():

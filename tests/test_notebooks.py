@@ -180,8 +180,8 @@ def test_time_and_memory_are_as_measured_and_within_bounds(path):
     assert tool().time_line(row) in read(path).cells[0].source + "".join(
         cell.source for cell in read(path).cells[:4]
     )
-    assert row["seconds"] <= (90 if path.stem[:2] in ("03", "05", "06", "07") else 60)
-    assert row["peak_mb"] <= 1500
+    assert row["seconds"] <= (90 if path.stem[:2] in ("03", "05", "06", "07", "09") else 60)
+    assert row["peak_mb"] <= (3000 if path.stem[:2] == "09" else 1500)  # three processes
 
 
 @each
@@ -216,6 +216,8 @@ def execute(tmp_path, monkeypatch, cache):
     """Function that runs a notebook, as it is or changed, and returns its result and outputs."""
 
     def run(path, notebook=None, **parameters):
+        if path.stem[:2] == "09":
+            pytest.importorskip("distributed", reason="needs the extra cluster")
         monkeypatch.setenv("TFL_CACHE_DIR", str(cache))
         monkeypatch.setenv("TFL_OFFLINE", "1")
         notebook = notebook or read(path)
@@ -245,6 +247,7 @@ GOOD = {
     "06": (r"labels ([\d.]+) frozen and ([\d.]+) self", [0.93, 0.93]),
     "07": (r"accuracy ([\d.]+)", [0.88]),
     "08": (r"([\d.]+)% are in the group", [85]),
+    "09": (r"([\d.]+)% of the features", [99.9]),
 }
 
 
@@ -284,7 +287,7 @@ def test_runs_with_right_solutions_and_good_groups(path, execute, monkeypatch):
 SMALL = {"N_IMAGES": 300, "STEPS": 2, "ROUNDS": 1, "N_SCENES": 1}
 # Each notebook on one set: letters or MobileNetV2 as backbone, two classes or ten, grey or not.
 PHOTOS = {"00": "pedestrians", "01": "cifar10", "02": "mnist", "03": "pedestrians", "04": "cifar10"}
-PHOTOS |= {"05": "mnist", "06": "cifar10", "07": "pedestrians", "08": "cifar10"}
+PHOTOS |= {"05": "mnist", "06": "cifar10", "07": "pedestrians", "08": "cifar10", "09": "mnist"}
 
 
 @pytest.mark.slow

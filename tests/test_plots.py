@@ -303,3 +303,29 @@ def test_exported_notebook_in_a_browser_without_a_network(tmp_path):
         assert found.first.evaluate("i => [i.naturalWidth, i.naturalHeight]") == [8, 8]
         assert inside.get_by_text(re.compile(r"^digit \d+$")).first.is_visible()
         chromium.close()
+
+
+def recorded_task(worker, start, stop):
+    steps = [("transfer", start - 1, start), ("compute", start, stop)]
+    parts = ({"action": name, "start": a, "stop": b} for name, a, b in steps)
+    return {"worker": worker, "key": "x", "startstops": tuple(parts)}
+
+
+def test_a_task_stream_has_a_row_for_each_worker_in_the_order_in_which_they_began(
+    shown, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(plots, "figure", lambda fig, alt: drawn.append(fig))
+    tasks = [recorded_task("b", 103, 104), recorded_task("a", 101, 102), recorded_task("b", 105, 6)]
+    plots.task_stream(tasks, marks={"killed": 102.5}, alt="Three bars.", title="Two workers")
+    axes = drawn[0].axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["worker 1", "worker 2"]
+    places = [(bar.get_x(), bar.get_y() + bar.get_height() / 2) for bar in axes.patches]
+    assert places == [(0, 0), (2, 1), (4, 1)]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["killed"]
+    plt.close(drawn[0])
+
+
+def test_a_task_stream_without_a_task_says_so(shown):
+    with pytest.raises(ValueError, match="no task was recorded"):
+        plots.task_stream([], alt="Nothing at all.", title="Empty")

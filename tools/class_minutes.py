@@ -50,7 +50,7 @@ PLANS: dict[str, list[tuple[str, dict[str, str]]]] = {
         ("Neighbours, doubt, how good it is", {"04": "start 1 4 5 a", "06": "start 1 2"}),
         ("In use", {"08": "start 3 6 7", "07": "start 3 5 8"}),
     ],
-    "Eight lessons": [
+    "Nine lessons": [
         ("Start, preprocessing", {"00": "start 1 2 3 a", "01": "start 1 2 5 6 a d"}),
         ("The frozen backbone", {"02": "all"}),
         ("Clustering", {"03": "all"}),
@@ -59,6 +59,7 @@ PLANS: dict[str, list[tuple[str, dict[str, str]]]] = {
         ("Evaluation", {"06": "start 1 2 3 4 a b"}),
         ("Pedestrians, harm", {"07": "start 1 2 3 4 5 8 a b"}),
         ("Your own images", {"08": "all"}),
+        ("From a laptop to a cluster", {"09": "all"}),
     ],
 }
 

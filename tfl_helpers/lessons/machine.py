@@ -26,7 +26,7 @@ def machine() -> pd.DataFrame:
     from tfl_helpers import features
 
     free = psutil.virtual_memory().available / 1e9
-    memory = f"{free:.1f} GB free; a notebook needs up to {ENOUGH} GB"
+    memory = f"{free:.1f} GB free; a notebook needs up to {ENOUGH} GB, 09 up to 3"
     memory += "" if free >= ENOUGH else ": close other programs and notebooks"
     gpus = tf.config.list_physical_devices("GPU")
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("tensorflow", "keras")]

@@ -188,6 +188,41 @@ def boxes(image: np.ndarray, sets: Mapping[str, np.ndarray], *, alt: str, title:
     figure(fig, alt)
 
 
+def task_stream(
+    tasks: Sequence[Mapping[str, Any]],
+    *,
+    marks: Mapping[str, float] | None = None,
+    alt: str,
+    title: str,
+) -> None:
+    """Display blocks of work as bars in time, a row per worker in the order in which they began.
+
+    `tasks` are those that Dask's `get_task_stream` recorded; `marks` are moments (in its seconds)
+    by what happened then.
+    """
+    steps = [{"who": task["worker"], **step} for task in tasks for step in task["startstops"]]
+    steps = [step for step in steps if step["action"] == "compute"]
+    bars = [(step["who"], step["start"], step["stop"]) for step in steps]
+    if not bars:
+        raise ValueError("no task was recorded: work has to be done while the stream is recorded")
+    bars.sort(key=lambda bar: bar[1])
+    rows = {who: number for number, who in enumerate(dict.fromkeys(who for who, *_ in bars))}
+    first, names = bars[0][1], [f"worker {number}" for number in range(1, len(rows) + 1)]
+    fig, ax = plt.subplots(figsize=(8, 1.4 + 0.45 * len(rows)), layout="constrained")
+    for who, start, stop in bars:
+        color = PALETTE[rows[who] % len(PALETTE)]
+        ax.barh(rows[who], stop - start, 0.7, start - first, color=color, edgecolor="white")
+    for number, (name, when) in enumerate((marks or {}).items()):
+        line = {"color": "black", "ls": ("--", ":", "-.")[number % 3]}
+        ax.axvline(when - first, **line, label=name)
+    ax.set_yticks(range(len(rows)), names)
+    ax.set(ylim=(len(rows) - 0.4, -0.6), xlabel="seconds since the first block began", title=title)
+    ax.spines[["top", "right"]].set_visible(False)
+    if marks:
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    figure(fig, alt)
+
+
 def key_result(text: str) -> None:
     """Print the notebook's result in one line, which the tools that run the series pick up.
 

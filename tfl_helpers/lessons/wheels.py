@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-EXTRAS = "tfl-helpers[notebooks]"
+EXTRAS = "tfl-helpers[notebooks,cluster]"
 # Platform: the tags of its wheels, and what is needed there alone: pip asks the markers of the
 # machine that it runs on.
 LINUX = "manylinux_2_28", "manylinux_2_27", "manylinux2014"

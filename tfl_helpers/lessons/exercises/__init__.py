@@ -7,6 +7,7 @@ from tfl_helpers.lessons.exercises import (
     neighbours,
     pedestrians,
     preprocessing,
+    scaling_out,
     self_labelling,
     start_here,
     your_own_images,
