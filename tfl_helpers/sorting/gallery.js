@@ -1321,7 +1321,7 @@ $("cancel").addEventListener("click", () => $("dialog").close());
 // ---- Copies side by side, and files with a problem by what it is
 function problemsByKind() {  // [heading, what it means, rows of images that belong together]
   const firsts = new Set(Object.values(D.duplicates)), at = new Map();
-  D.files.forEach((file, i) => { if (firsts.has(file)) at.set(file, i); });
+  if (firsts.size) D.files.forEach((file, i) => { if (firsts.has(file)) at.set(file, i); });
   const rows = { same: new Map(), like: new Map() };
   for (const [i, file] of Object.entries(D.duplicates)) {
     const first = at.get(file), copy = Number(i);
