@@ -302,8 +302,12 @@ def test_a_brush_selects_what_lies_within_by_mouse_and_by_finger(show):
 def test_the_map_shows_pictures_that_do_not_overlap_more_when_zoomed_in(show, scheme):
     page = show(color_scheme=scheme)
     hover(page, 40)
-    while not page.evaluate("[...decoded.values()].every(Boolean)"):
-        page.wait_for_timeout(50)
+    for _ in range(300):  # half a minute
+        if page.evaluate("[...decoded.values()].every(Boolean)"):
+            break
+        page.wait_for_timeout(100)
+    else:
+        pytest.fail("a picture was never decoded")
     page.evaluate("paint()")
     shown = "mapped.filter((i) => sampled[i]).map((i) => [...onScreen(i), i])"
     few = page.evaluate(shown)

@@ -1049,11 +1049,11 @@ function bitmap(i) {  // null until it is decoded
     if (decoded.size > 4000) decoded.clear();
     const image = new Image(), source = picture(i);
     decoded.set(i, null);
-    image.src = source.sheet ?? source;
-    image.decode().then(() => {  // not in the thread that draws
+    image.onload = () => image.decode().catch(() => {}).then(() => {  // not in the thread that draws
       decoded.set(i, source.sheet ? cutOut(image, source.at) : image);
       drawMap();
-    }, () => {});
+    });
+    image.src = source.sheet ?? source;
   }
   return decoded.get(i);
 }
