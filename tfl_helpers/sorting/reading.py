@@ -140,8 +140,12 @@ class Reader:
     """
 
     def __init__(self, folder: Path, views: Sequence[Any], max_megapixels: float | None) -> None:
+        from tfl_helpers import backbones
+
         self.folder, self.views, self.max_megapixels = folder, views, max_megapixels
         self.sizes = {view.name: _size(view) for view in views}
+        for view in views:
+            backbones.fitting_batch(view.backbone, BATCH)  # refuses what no memory holds
         area = sum(height * width for height, width in set(self.sizes.values()))
         self.at_once = max(min(BLOCK, int(BLOCK_BYTES / (3 * area))), 1)
 
