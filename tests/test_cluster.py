@@ -220,6 +220,8 @@ def test_a_scheduler_that_is_gone_is_told_and_nothing_is_lost(
 
     where = tmp_path / "scheduler.json"
     scheduler = start("scheduler", "--host=127.0.0.1", "--port=0", "--scheduler-file", where)
+    while not where.exists() or not where.read_text().strip().endswith("}"):  # it is written whole
+        time.sleep(0.1)
     worker = start("worker", "--scheduler-file", where, "--nthreads=1", "--death-timeout=60")
     save = sorting.Store.save
 
@@ -228,8 +230,6 @@ def test_a_scheduler_that_is_gone_is_told_and_nothing_is_lost(
         scheduler.kill()
 
     try:
-        while not where.exists():
-            time.sleep(0.1)
         address = distributed.Client(scheduler_file=str(where), set_as_default=False)
         with cluster.connected(address.scheduler.address) as client, monkeypatch.context() as patch:
             patch.setattr(sorting.Store, "save", saved)
