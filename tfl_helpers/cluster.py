@@ -154,7 +154,7 @@ def _spread(
 
     try:
         while True:
-            with _reached(client):
+            with _reached(client, OSError):
                 room = AHEAD * len(client.nthreads()) - len(running)
                 for block in islice(waiting, max(room, 0 if running else 1)):
                     start(block)
@@ -162,6 +162,7 @@ def _spread(
                     start(suspects.popleft())
                 if not running:
                     return
+            with _reached(client):
                 done = _some(client, wait, list(running))
             for future in done:
                 block = running.pop(future)
@@ -195,8 +196,13 @@ def _some(client: Any, wait: Callable, futures: list) -> Any:
 
 
 @contextmanager
-def _reached(client: Any) -> Iterator[None]:
-    """Say what to do where the scheduler is gone, or lacks what is installed here."""
+def _reached(client: Any, *lost: type[Exception]) -> Iterator[None]:
+    """Say what to do where the scheduler is gone, or lacks what is installed here.
+
+    For a moment the client does not know yet: then errors that are `lost` tell, or a closed line.
+    """
+    from distributed.comm import CommClosedError
+
     where = client.scheduler.address if client.scheduler else "its address"
     try:
         yield
@@ -204,7 +210,9 @@ def _reached(client: Any) -> Iterator[None]:
         why = f"the scheduler at {where} and its workers need what is installed here: {error}"
         raise OSError(why) from error
     except Exception as error:
-        if client.status == "running" and not isinstance(error, CancelledError):
+        if client.status == "running" and not isinstance(
+            error, (CancelledError, CommClosedError, *lost)
+        ):
             raise
         raise OSError(f"the scheduler at {where} cannot be reached. {AGAIN}") from error
 
