@@ -1,11 +1,14 @@
-"""The table and the page of a run: what they show, and what the page asks."""
+"""What a run writes: the table, the page and what it asks, the model."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from tfl_helpers.datasets import write_whole
 from tfl_helpers.sorting.asking import choose_questions, large_pictures
-from tfl_helpers.sorting.corrections import SAMPLED
+from tfl_helpers.sorting.corrections import MOST_FITTED, SAMPLED
 from tfl_helpers.sorting.gallery import lay_out, write_gallery
 from tfl_helpers.sorting.grouping import FEW, Groups
 from tfl_helpers.sorting.store import SAID, Store
@@ -39,3 +42,15 @@ def draw_page(
         how["questions"] = asked.for_page(looks.index.to_numpy(), place, shown.index[free])
         how["large"] = large_pictures(folder, sizes, store.fact("range"))
     write_gallery(out / "gallery.html", table, store.pictures(shown["file"]), **how)
+
+
+def write_model(out: Path, backbone: Any, found: Groups, seed: int, looks: Any) -> None:
+    """Write model.keras: raw RGB images to probabilities of the groups, without this package."""
+    from tfl_helpers import selflabel
+
+    if not len(found.z):
+        return
+    some = np.random.default_rng(seed).permutation(len(found.z))[:MOST_FITTED]
+    with write_whole(out / "model.keras") as part:
+        z, p = found.z[some], found.p[some]
+        selflabel.classifier(backbone, z, p, looks=looks, seed=seed).save(part)

@@ -14,18 +14,17 @@ import numpy as np
 import pandas as pd
 
 import tfl_helpers
-from tfl_helpers.datasets import cleaning, file_hash, progress_bar, write_whole
+from tfl_helpers.datasets import cleaning, file_hash, progress_bar
 from tfl_helpers.datasets.decode import at_most
 from tfl_helpers.datasets.remote import RemoteFolder, folder_at, read_anywhere, walk_anywhere
 from tfl_helpers.sorting.corrections import (
-    MOST_FITTED,
     names_from_examples,
     read_answers,
     read_corrections,
     read_examples,
     write_answers,
 )
-from tfl_helpers.sorting.drawing import draw_page
+from tfl_helpers.sorting.drawing import draw_page, write_model
 from tfl_helpers.sorting.export import checked_exports, hand_out
 from tfl_helpers.sorting.grouping import CLUSTERERS, Groups, Settings, find_groups
 from tfl_helpers.sorting.levels import with_levels
@@ -125,9 +124,7 @@ def sort_folder(
         The arguments do not fit, no image can be used (groups.csv says why), or `out` holds
         something else, cannot be written, or is being written by another run.
     """
-    if folder in ("", None) or out in ("", None):
-        raise ValueError("the folder's path is empty, or that of the results: '.' is this folder")
-    folder, out = folder_at(folder), Path(out).expanduser()
+    folder, out = _places(folder, out)
     names, passed = walk_anywhere(folder, all_files)
     asked = arrange, near_duplicates, balance, (), checked_exports(export)
     settings = Settings(backbone, groups, clusterer, seed, *asked)
@@ -155,7 +152,7 @@ def sort_folder(
             _next(steps, "drawing the page")
             draw_page(folder, out, table, looked, found, store, seed, progress)
             _next(steps, "training the model")
-            _write_model(out, network, found, seed, looks)
+            write_model(out, network, found, seed, looks)
         seconds = {"reading": read - start, "the rest": time.perf_counter() - read}
         summary = summarise(folder, settings, looked, table, found, seconds)
         summary |= {"passed_over": passed, "one_name": corrections and store.fact("one_name")}
@@ -166,6 +163,13 @@ def sort_folder(
             raise ValueError(f"none of the {len(names):,} files in {folder} can be used: {why}")
         _remember(store, table, found, state)
     return summary
+
+
+def _places(folder: Any, out: Any) -> tuple[Path | RemoteFolder, Path]:
+    """Find the folder, on this machine or at an address, and that of the results."""
+    if folder in ("", None) or out in ("", None):
+        raise ValueError("the folder's path is empty, or that of the results: '.' is this folder")
+    return folder_at(folder), Path(out).expanduser()
 
 
 def _check(folder: Path, out: Path, names: list[str], settings: Settings, corrections: Any) -> None:
@@ -336,15 +340,3 @@ def _remember(store: Store, table: pd.DataFrame, found: Groups, state: str) -> N
     number = None if found.guessed == 0 else len(found.names)
     facts = {"groups": number, "guessed": found.guessed, "suggestion": found.suggestion}
     store.keep(table[table["group"] != ""] if found.is_new else None, state=state, **facts)
-
-
-def _write_model(out: Path, backbone: Any, found: Groups, seed: int, looks: Any) -> None:
-    """Write model.keras: raw RGB images to probabilities of the groups, without this package."""
-    from tfl_helpers import selflabel
-
-    if not len(found.z):
-        return
-    some = np.random.default_rng(seed).permutation(len(found.z))[:MOST_FITTED]
-    with write_whole(out / "model.keras") as part:
-        z, p = found.z[some], found.p[some]
-        selflabel.classifier(backbone, z, p, looks=looks, seed=seed).save(part)
