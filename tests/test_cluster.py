@@ -173,6 +173,29 @@ def test_a_file_that_ends_each_worker_is_found_and_named(hundred, alone, two, tm
     assert (table["group"][used] != "").all()
 
 
+def test_a_worker_that_dies_before_it_is_given_its_block_blames_nobody(tmp_path, monkeypatch):
+    mark = tmp_path / "died"
+
+    def received(work):
+        if not mark.exists():
+            mark.touch()
+            os._exit(1)
+        return work
+
+    monkeypatch.setattr(cluster, "_same", received)
+    with cluster.connected("local:1") as client, cluster.spread(client, sum) as run:
+        done = dict(run([(1, 2), (3,)], lambda block: block))
+    assert mark.exists() and done == {(1, 2): 3, (3,): 3}
+
+
+@pytest.mark.slow
+def test_workers_that_end_whatever_they_do_are_not_the_files_fault(monkeypatch):
+    monkeypatch.setattr(cluster, "FUTILE", 2)
+    told = pytest.raises(OSError, match="2 workers ended, whatever they had to do")
+    with cluster.connected("local:1") as client, cluster.spread(client, os._exit) as run, told:
+        list(run([(1, 2)], len))
+
+
 @pytest.mark.slow
 def test_a_slow_worker_is_waited_for(hundred, alone, two, tmp_path, patch, monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", 0.2)

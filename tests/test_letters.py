@@ -67,6 +67,12 @@ def test_the_network_alone_can_be_trained_and_as_a_backbone_is_frozen():
     assert not backbones.load("letters").trainable_weights
 
 
+def test_the_network_loads_where_a_call_of_a_model_was_interrupted():
+    """Keras then goes on to put that model's name before the paths of all that is built."""
+    with keras.name_scope("interrupted"):
+        assert letters.load().weights[0].path.startswith("interrupted/")
+
+
 def test_alphabet_holds_letters_alone(tool):
     assert set(tool.LETTERS) == set(string.ascii_letters)
     assert not any(character.isdigit() for character in tool.LETTERS)

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import tracemalloc
 from html.parser import HTMLParser
 
@@ -357,27 +356,33 @@ def test_a_full_disk_leaves_the_old_page_and_nothing_else(tmp_path):
 
 
 KILLED = """
-import sys, numpy as np, pandas as pd
+import sys, time, numpy as np, pandas as pd
 from tfl_helpers import sorting
-n = 60_000
+n = 2_000
 table = pd.DataFrame({"file": [str(i) for i in range(n)], "group": "a", "doubt": 0.0,
                       "unsure": False, "duplicate_of": "", "problem": ""})
-pictures = [sorting.thumbnail(np.zeros((64, 64, 3), "uint8"))] * n
-print("go", flush=True)
-sorting.write_gallery(sys.argv[1], table, pictures, progress=False)
+picture = sorting.thumbnail(np.zeros((64, 64, 3), "uint8"))
+
+class Pictures(list):
+    def __getitem__(self, at):
+        if at == n // 2:
+            print("middle", flush=True)
+            time.sleep(600)
+        return picture
+
+sorting.write_gallery(sys.argv[1], table, Pictures([picture] * n), progress=False,
+                      many=int(sys.argv[2]))
 """
 
 
 @pytest.mark.slow
-def test_a_kill_leaves_the_old_page(tmp_path):
+@pytest.mark.parametrize("many", [2_000, 1_999], ids=["one file", "a folder beside"])
+def test_a_kill_leaves_the_old_page(tmp_path, many):
     page = tmp_path / "page.html"
     page.write_text("old")
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(page)], stdout=subprocess.PIPE)
-    process.stdout.readline()
-    for _ in range(600):  # until it is in the middle of writing
-        if any(part.stat().st_size > 1e6 for part in tmp_path.glob("*.part*")):
-            break
-        time.sleep(0.05)
+    job = [sys.executable, "-c", KILLED, str(page), str(many)]
+    process = subprocess.Popen(job, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"middle\n"
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL and page.read_text() == "old"
 

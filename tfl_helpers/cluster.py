@@ -11,6 +11,7 @@ import functools
 import importlib.metadata
 import importlib.util
 import logging
+import math
 import os
 import pickle
 import uuid
@@ -27,6 +28,7 @@ AHEAD = 2  # blocks per worker that are under way: while one is worked on the ne
 PART = 16  # things that a suspect block is split into, before single ones: few workers die for it
 PATIENCE = 60  # seconds without news, after which it is asked whether there are workers at all
 ALIKE = ("keras", "numpy", "pillow", "tensorflow")  # of one version, else results differ
+FUTILE = 20  # deaths in which nothing at all was done: it is not the files
 AGAIN = "Nothing is lost: start it, and give the same command again; it goes on from there"
 
 Done = Iterator[tuple[Any, Any]]
@@ -61,6 +63,7 @@ def connected(address: str | None) -> Iterator[Any]:
         return
     if not importlib.util.find_spec("distributed"):
         raise ValueError('for a cluster first: pip install "tfl-helpers[cluster]"')
+    import dask
     from distributed import Client, LocalCluster
 
     kind, _, number = address.partition(":")
@@ -69,6 +72,8 @@ def connected(address: str | None) -> Iterator[Any]:
             if number and (not number.isdecimal() or int(number) < 1):
                 raise ValueError(f"local:N has a number of workers from 1, not {number!r}")
             workers = int(number or os.cpu_count() or 1)
+            # A worker that is slow to come back, or dies again, is not given up
+            stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": "1 d"}))
             address = stack.enter_context(LocalCluster(**_local(workers)))
         try:
             client = stack.enter_context(Client(address, timeout=30, set_as_default=False))
@@ -142,11 +147,13 @@ def _spread(
 
     All that a worker had when it died is suspect, and done anew when the rest is done, one by one:
     what ends a worker that has nothing else is to blame, and is split until it is a single thing.
+    A worker that dies while the work itself is on its way to it has not begun.
     """
     from distributed import wait
     from distributed.scheduler import KilledWorker
 
     waiting, running, suspects = iter(blocks), {}, deque()
+    lives = FUTILE  # of workers, before anything is done
 
     def start(block: Sequence) -> None:
         asked = pickle.dumps((send(block), given))  # Dask would look for futures in each list
@@ -169,8 +176,16 @@ def _spread(
                 try:
                     with _reached(client):
                         result = pickle.loads(future.result())
-                except KilledWorker:
-                    if not alone:
+                except KilledWorker as error:
+                    if held.status == "error":
+                        client.retry([held])
+                    lives -= alone
+                    if not lives:
+                        raise OSError(
+                            f"{FUTILE} workers ended, whatever they had to do: perhaps the "
+                            f"backbone needs more memory than they have. {AGAIN}"
+                        ) from error
+                    if not alone or error.task == held.key:
                         suspects.append(block)
                         continue
                     if (n := len(block)) > 1:
@@ -178,6 +193,8 @@ def _spread(
                         suspects.extend(block[i : i + step] for i in range(0, n, step))
                         continue
                     result = None
+                else:
+                    lives = math.inf
                 yield block, result
     finally:
         if client.status == "running":

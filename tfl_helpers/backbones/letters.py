@@ -4,6 +4,7 @@
 does stands in `letters.md`.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -40,14 +41,20 @@ def network(size: tuple[int, int] = (SIZE, SIZE)) -> keras.Model:
 
 
 def save(model: keras.Model, path: str | Path = WEIGHTS) -> None:
-    """Write the weights of a `network` as float16 arrays, named by their paths in the model."""
-    np.savez_compressed(path, **{w.path: w.numpy().astype("float16") for w in model.weights})
+    """Write the weights of a `network` as float16 arrays, named by their layers."""
+    arrays = {name: weight.numpy().astype("float16") for name, weight in _weights(model)}
+    np.savez_compressed(path, **arrays)
 
 
 def load(size: tuple[int, int] = (SIZE, SIZE), path: str | Path = WEIGHTS) -> keras.Model:
     """Build the `network` with trained weights: those that are shipped, or what `save` wrote."""
     model = network(size)
     with np.load(path, allow_pickle=False) as stored:
-        for weight in model.weights:
-            weight.assign(stored[weight.path].astype("float32"))
+        for name, weight in _weights(model):
+            weight.assign(stored[name].astype("float32"))
     return model
+
+
+def _weights(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
+    """Name each weight without what else is in its path where a call of a model was interrupted."""
+    return ((f"{layer.name}/{w.name}", w) for layer in model.layers for w in layer.weights)
