@@ -3,6 +3,7 @@
     TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/cluster.py speed --images 8000
     TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/cluster.py blocks
     TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/cluster.py sizes 10000 100000 1000000
+    TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/cluster.py samples 2000 5000 10000 20000 50000
 
 Each writes its part of results/cluster.json. Images are photos of CIFAR-10 at their 32 x 32 pixels,
 each crop and flip of them a file of its own.
@@ -13,6 +14,7 @@ first blocks, in which networks are compiled, the time does not count.
 blocks: how many blocks a second go through the scheduler where there is nothing to do, and where
 as much comes back as of 256 files that were read.
 sizes: `sort --cluster local:2` to the end, time, peak memory of each process, sizes on disk.
+samples: the 50,000 photos (MobileNetV2 at 128), their ten groups found in so many of them, 5 seeds.
 """
 
 import argparse
@@ -30,9 +32,10 @@ from typing import Any
 import numpy as np
 import psutil
 from PIL import Image
+from sklearn.preprocessing import normalize
 
-from tfl_helpers import cluster, datasets, sorting
-from tfl_helpers.sorting import reading
+from tfl_helpers import backbones, cluster, clustering, datasets, evaluation, features, sorting
+from tfl_helpers.sorting import grouping, reading
 
 RESULTS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "cluster.json"
 FOLDER = 1000  # files in each
@@ -175,6 +178,28 @@ def sizes(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def samples(options: argparse.Namespace) -> dict[str, Any]:
+    """Find groups in samples as `sort` does, and place the other images in them."""
+    train, _ = datasets.load("cifar10")
+    z = features.extract(backbones.load("MobileNetV2", size=128), train.images)
+    z = normalize(z.astype("float16").astype("float32"))  # as the store keeps them
+    rows = []
+    for sample in options.images:
+        row = {"sample": sample, "accuracy": [], "seconds": []}
+        for seed in range(options.seeds):
+            start = time.perf_counter()
+            clusterer = clustering.NeighbourClustering(10, random_state=seed)
+            _, p, _ = grouping.cluster(clusterer, z, seed, sample)
+            row["seconds"].append(time.perf_counter() - start)
+            found = evaluation.hungarian_accuracy(train.answers, p.argmax(axis=1))
+            row["accuracy"].append(found)
+        for key in ("accuracy", "seconds"):
+            row[key] = [round(float(value), 4) for value in (np.mean(row[key]), np.std(row[key], ddof=1))]
+        print(row, flush=True)
+        rows.append(row)
+    return {"images": len(z), "seeds": options.seeds, "rows": rows}
+
+
 def main() -> None:
     """Measure one part, print and record it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -185,6 +210,9 @@ def main() -> None:
     several = parts.add_parser("sizes")
     several.add_argument("images", type=int, nargs="+")
     several.add_argument("--backbone", default="MobileNetV2")
+    drawn = parts.add_parser("samples")
+    drawn.add_argument("images", type=int, nargs="+")
+    drawn.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     found = globals()[options.part](options)
     print(json.dumps(found, indent=1), flush=True)

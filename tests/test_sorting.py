@@ -285,6 +285,19 @@ def test_features_of_many_images_are_read_part_by_part_and_give_the_same(
     assert len(once) > 5
 
 
+def test_groups_are_found_in_a_sample_and_the_others_are_placed(
+    digit_files, sorted_digits, tmp_path
+):
+    summary = sort(digit_files[0], tmp_path, groups=10, sample=200)
+    sizes = table_of(tmp_path)["group"].value_counts()
+    assert accuracy(*digit_files, table_of(tmp_path)) >= 0.85 and sizes.min() >= 15
+    assert summary["counts"]["sorted"] == 400 and summary["groups"] == sizes.to_dict()
+    assert "found in 200 images, drawn at random" in sorting.summary_text(summary, tmp_path)
+    assert "drawn at random" not in sorting.summary_text(sorted_digits[1], tmp_path)
+    with pytest.raises(ValueError, match=r"150 groups are wanted of 100 images: .* larger sample"):
+        sort(digit_files[0], tmp_path, groups=150, sample=100)
+
+
 def test_a_run_with_new_files_reads_these_alone_and_keeps_names(
     digit_files, sorted_digits, digits, tmp_path, monkeypatch
 ):
@@ -837,6 +850,8 @@ def test_wrong_arguments_are_told_before_anything_is_written(messy, tmp_path):
         "from 1, 'auto' or 'kinds', not 0": {"groups": 0},
         "from 1, 'auto' or 'kinds', not 'many'": {"groups": "many"},
         "arrange is": {"arrange": "move"},
+        "sample is a whole number from 100, not 0": {"sample": 0},
+        "sample is a whole number from 100, not '1e6'": {"sample": "1e6"},
         "no clusterer is called 'friends'; there are neighbours": {"clusterer": "friends"},
         "no backbone is called 'MobileNet7'": {"backbone": "MobileNet7"},
         "not in the folder, such as 'nowhere.png'": {"examples": tmp_path / "e.csv"},

@@ -66,6 +66,7 @@ EXPORT = (
     "also write OUT/export for other tools: imagefolder (a folder per label), csv, coco, "
     "labelstudio, parquet; several by commas"
 )
+SAMPLE = "images, drawn at random, in which groups are found where there are more (20000)"
 CLUSTER = (
     "read and compute on workers of Dask: a process per core of this machine (local), N of them "
     "(local:N), or those of a scheduler, such as tcp://10.0.0.1:8786"
@@ -217,6 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     sort.add_argument("--near-duplicates", choices=["keep", "drop"], default="keep", help=NEAR)
     sort.add_argument("--all-files", action="store_true", help="also hidden files and thumbnails")
     sort.add_argument("--max-megapixels", type=float, metavar="N", help=LARGEST)
+    sort.add_argument("--sample", type=int, default=20_000, metavar="N", help=SAMPLE)
     sort.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn (0)")
     sort.add_argument("--cluster", metavar="local|local:N|ADDRESS", help=CLUSTER)
     sort.add_argument("--quiet", dest="progress", action="store_false", help="no progress bars")

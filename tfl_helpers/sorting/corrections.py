@@ -24,6 +24,7 @@ from tfl_helpers.sorting.table import (
 )
 
 MOST_FITTED, SAMPLED = 20_000, 10_000  # images that are learned from, and components found in
+LEAST_FITTED = 100  # groups of fewer images would hang on the draw
 JOINING, MOST_TURNS = 8, 8  # images that join one of a new group; turns of learning
 TRUST = 30  # times that an image counts of which a person said where it belongs
 

@@ -42,6 +42,7 @@ class Settings:
     balance: str = "auto"
     views: Sequence[Sequence[str]] = ()  # names of what is computed, by part of backbone
     export: Sequence[str] = ()
+    sample: int = MOST_FITTED
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +106,10 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
         guessed = len(z) if len(z) >= FEW and different else 0
         suggestion = suggest_number(z, seed) | {"asked": k} if guessed else None
         k = suggestion["shown" if k == "auto" else "kinds"] if guessed else 1
-    if k > len(z):
+    if k > (most := min(len(z), settings.sample)):
         raise ValueError(
-            f"{k} groups are wanted of {len(z):,} images: ask for fewer"
+            f"{k} groups are wanted of {most:,} images: ask for fewer"
+            + (", or for a larger sample" if most < len(z) else "")
             + (f" ({copies:,} more are copies)" if copies else "")
         )
     with warnings.catch_warnings():
@@ -116,7 +118,7 @@ def find_groups(store: Store, used: list[str], settings: Settings, copies: int =
         if hasattr(clusterer, "balance"):
             small = suggestion is not None and suggestion.get("kinds", k) < k
             clusterer.set_params(balance=choose_balance(z, k, small, settings))
-        fitted, p, doubt = cluster(clusterer, z, seed)
+        fitted, p, doubt = cluster(clusterer, z, seed, settings.sample)
     steady = getattr(fitted, "stability_", None)
     scores = {} if steady is None else {"stability": round(steady, 3)}
     names = kept_names(p, before["group"].where(known, None))
@@ -181,8 +183,10 @@ def with_new_group(
     return p, [*names, next(name for name in numbered("new") if name not in names)]
 
 
-def cluster(clusterer: Any, z: np.ndarray, seed: int = 0) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Fit a clusterer to features (n, d), and ask it for all that it can say of them.
+def cluster(
+    clusterer: Any, z: np.ndarray, seed: int = 0, sample: int = MOST_FITTED
+) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Fit a clusterer to a sample of features (n, d), and ask it for all that it can say of them.
 
     It needs `fit` and `labels_`, of which -1 is none. Without `predict_proba` the 15 nearest images
     vote; without `doubt` the groups are ranked as any (`clustering.Doubt`), -1 first. Returned are
@@ -190,7 +194,7 @@ def cluster(clusterer: Any, z: np.ndarray, seed: int = 0) -> tuple[Any, np.ndarr
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    some, rest = drawn(len(z), seed)
+    some, rest = drawn(len(z), seed, sample)
     labels = clusterer.fit(z[some]).labels_
     inside = labels >= 0 if (labels >= 0).any() else labels == -1  # if there is none, all are one
     votes = clusterer
@@ -215,12 +219,12 @@ def cluster(clusterer: Any, z: np.ndarray, seed: int = 0) -> tuple[Any, np.ndarr
     return clusterer, p[:, np.argsort(-sizes, kind="stable")], doubt
 
 
-def drawn(n: int, seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Draw the rows to learn from, at most 20,000 of n; the others come in parts."""
+def drawn(n: int, seed: int, sample: int = MOST_FITTED) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Draw the rows to learn from, a sample of n; the others come in parts."""
     order = np.random.default_rng(seed).permutation(n)
-    rest = np.sort(order[MOST_FITTED:])
+    rest = np.sort(order[sample:])
     parts = [rest[i : i + AT_ONCE] for i in range(0, len(rest), AT_ONCE)]
-    return np.sort(order[:MOST_FITTED]), parts
+    return np.sort(order[:sample]), parts
 
 
 def rank_by_doubt(z: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:

@@ -18,6 +18,8 @@ from tfl_helpers.datasets import cleaning, file_hash, progress_bar
 from tfl_helpers.datasets.decode import at_most
 from tfl_helpers.datasets.remote import RemoteFolder, folder_at, read_anywhere, walk_anywhere
 from tfl_helpers.sorting.corrections import (
+    LEAST_FITTED,
+    MOST_FITTED,
     names_from_examples,
     read_answers,
     read_corrections,
@@ -59,6 +61,7 @@ def sort_folder(
     near_duplicates: str = "keep",
     all_files: bool = False,
     max_megapixels: float | None = None,
+    sample: int = MOST_FITTED,
     seed: int = 0,
     client: Any = None,
     progress: bool = True,
@@ -107,6 +110,9 @@ def sort_folder(
         Also take what is hidden, and what systems put among photos, such as their thumbnails.
     max_megapixels : float, optional
         Larger images are not read, for the memory's sake, unless they are JPEGs; by default 179.
+    sample : int
+        The groups of more images are found in so many, drawn at random; the others are placed. What
+        that costs stands in results/cluster.json.
     client : distributed.Client, optional
         Its workers, who need to see the folder by the same path, read it. Groups are the same.
     seed, progress : int, bool
@@ -126,7 +132,7 @@ def sort_folder(
     """
     folder, out = _places(folder, out)
     names, passed = walk_anywhere(folder, all_files)
-    asked = arrange, near_duplicates, balance, (), checked_exports(export)
+    asked = arrange, near_duplicates, balance, (), checked_exports(export), sample
     settings = Settings(backbone, groups, clusterer, seed, *asked)
     _check(folder, out, names, settings, corrections)
     known = None if examples is None else read_examples(examples, names)
@@ -192,6 +198,8 @@ def _check(folder: Path, out: Path, names: list[str], settings: Settings, correc
         raise ValueError(f"{folder} holds no file: check the path")
     if k not in (None, "auto", "kinds") and (type(k) is not int or k < 1):
         raise ValueError(f"groups is a whole number from 1, 'auto' or 'kinds', not {k!r}")
+    if type(settings.sample) is not int or settings.sample < LEAST_FITTED:
+        raise ValueError(f"sample is a whole number from {LEAST_FITTED}, not {settings.sample!r}")
     for name, known in CHOICES.items():
         if (value := getattr(settings, name)) not in known:
             raise ValueError(f"{name} is {' or '.join(map(repr, known))}, not {value!r}")
@@ -253,7 +261,7 @@ def _write_answers(out: Path, store: Store, files: pd.Series) -> int:
 def _state(settings: Settings, known: Any, names: list[str], rows: list[dict]) -> str:
     """Hash what a result hangs on; where it is the same again, nothing is to be done."""
     hangs_on = (tfl_helpers.__version__, settings.backbone, settings.clusterer, settings.seed)
-    hangs_on += settings.near_duplicates, settings.balance, settings.views
+    hangs_on += settings.near_duplicates, settings.balance, settings.views, settings.sample
     files = [(name, *row["stat"]) for name, row in zip(names, rows, strict=True)]
     content = json.dumps([hangs_on, known, files], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()

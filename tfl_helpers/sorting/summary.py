@@ -44,6 +44,7 @@ def summarise(
         },
         "groups": {name: int(sizes.get(name, 0)) for name in found.names},
         "suggestion": found.suggestion,
+        "found_in": settings.sample if found.is_new and len(found.z) > settings.sample else None,
         "levels": {name: int(table[name].replace("", None).nunique()) for name in LEVELS},
         "too_few": found.guessed == 0,
         "balance": found.balance,
@@ -65,6 +66,11 @@ def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
     ]
     if guess:
         lines.append(_said_of_number(guess, len(summary["groups"])))
+    if sample := summary.get("found_in"):
+        lines.append(
+            f"groups were found in {sample:,} images, drawn at random; the others are placed in "
+            "them (--sample N)"
+        )
     if (balance := summary.get("balance")) not in (None, "relaxed"):
         lines.append(f"groups are not drawn to equal size (--balance {balance})")
     if summary.get("too_few"):
