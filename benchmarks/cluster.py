@@ -194,7 +194,9 @@ def samples(options: argparse.Namespace) -> dict[str, Any]:
             found = evaluation.hungarian_accuracy(train.answers, p.argmax(axis=1))
             row["accuracy"].append(found)
         for key in ("accuracy", "seconds"):
-            row[key] = [round(float(value), 4) for value in (np.mean(row[key]), np.std(row[key], ddof=1))]
+            row[key] = [
+                round(float(value), 4) for value in (np.mean(row[key]), np.std(row[key], ddof=1))
+            ]
         print(row, flush=True)
         rows.append(row)
     return {"images": len(z), "seeds": options.seeds, "rows": rows}

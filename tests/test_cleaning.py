@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFile, ImageOps
 from sklearn.datasets import load_sample_image
 
 from tfl_helpers import datasets
-from tfl_helpers.datasets import cleaning, quality
+from tfl_helpers.datasets import cleaning, duplicates, quality
 from tfl_helpers.lessons.samples import make_messy_folder
 
 COLUMNS = ["file", "width", "height", "mode", "bytes", "problem", "detail", "duplicate_of", "keep"]
@@ -374,3 +374,23 @@ def test_real_photos_have_few_near_duplicates_and_those_are_real(photo_bundle, n
     for row in near.itertuples():  # compared pixel by pixel, at full size
         pair = [photos.images[place[file]].ravel() for file in (row.file, row.duplicate_of)]
         assert np.corrcoef(pair)[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("distance", [0, 3, 6, 20, 31])
+def test_of_many_hashes_all_that_are_alike_are_found(distance):
+    """As by comparing each with all before it that stay; their thumbnails are the same here."""
+    rng = np.random.default_rng(distance)
+    few = rng.integers(0, 2**64, 40, "uint64")  # each several times, with bits changed
+    changes = [rng.choice(64, rng.integers(0, 12), replace=False) for _ in range(400)]
+    changed = [sum(1 << int(bit) for bit in bits) for bits in changes]
+    hashes = rng.choice(few, 400) ^ np.array(changed, "uint64")
+    want, stays = {}, []
+    for i, one in enumerate(hashes.tolist()):
+        alike = [j for j in stays if (one ^ int(hashes[j])).bit_count() <= distance]
+        if alike:
+            want[i] = alike[0]
+        else:
+            stays.append(i)
+    small = np.arange(300, dtype="uint8").reshape(1, 3, 100)
+    found = duplicates.find_near_duplicates(hashes, lambda some: small[[0] * len(some)], distance)
+    assert found == want and len(want) > 5

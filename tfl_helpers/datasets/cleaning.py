@@ -133,13 +133,20 @@ def report(
     near_duplicate_distance: int = 6,
     read: Callable[[int], np.ndarray] | None = None,
     embed: Callable[[list[int]], np.ndarray] | None = None,
+    small: Callable[[Sequence[int]], np.ndarray] | None = None,
 ) -> pd.DataFrame:
     """Put what `inspect_file` found in each file together, and find what is there twice or odd.
 
     `read` returns the pixels at a position: near-duplicates that differ in none are duplicates.
     `embed` returns features of those at some positions: they tell more near-duplicates, and what
-    is among those least like the others.
+    is among those least like the others. `small` returns thumbnails, which of very many images are
+    not all in memory; by default those in `rows`.
     """
+    if small is None:
+
+        def small(some: Sequence[int]) -> np.ndarray:
+            return np.array([rows[i]["thumbnail"] for i in some])
+
     codes, leave_out = [set(row["codes"]) for row in rows], set(LEAVE_OUT)
     order = sorted(range(len(rows)), key=lambda i: _rank(rows[i]))  # originals come first
     found = find_duplicates([rows[i].get("digest") for i in order])
@@ -157,12 +164,13 @@ def report(
             marks[fine[place]] = marks[fine[place]] or {"outlier"}
         empty = [bool(marks[i] & {"blurred", "low-information"}) for i in fine]
         near[1][empty] = np.inf  # what shows little is near much
-    hashes = np.array([rows[i]["hash"] for i in fine]).reshape(-1, 64)
-    thumbnails = np.array([rows[i]["thumbnail"] for i in fine])
-    same = find_near_duplicates(hashes, thumbnails, near_duplicate_distance, near)
-    for i, first in same.items():
+    hashes = np.array([rows[i]["hash"] for i in fine], "uint64")
+    alike = find_near_duplicates(
+        hashes, lambda some: small([fine[i] for i in some]), near_duplicate_distance, near
+    )
+    for i, first in alike.items():
         i, first = fine[i], fine[first]
-        same = read is not None and _same_pixels(rows, i, first, read)
+        same = read is not None and _same_pixels(rows, i, first, small, read)
         codes[i].add("duplicate" if same else "near-duplicate")
         copies[i] = first
     known = PROBLEMS | quality.MARKS
@@ -185,11 +193,11 @@ def report(
 
 
 def _same_pixels(
-    rows: Sequence[dict[str, Any]], i: int, j: int, read: Callable[[int], np.ndarray]
+    rows: Sequence[dict[str, Any]], i: int, j: int, small: Callable, read: Callable
 ) -> bool:
     """Tell whether two images are equal in all pixels; they are read only where that may be."""
     (width, height), other = ((rows[k].get("width", 0), rows[k].get("height", 0)) for k in (i, j))
-    difference = np.abs(rows[i]["thumbnail"].astype(int) - rows[j]["thumbnail"]).max()
+    difference = np.ptp(small([i, j]).astype(int), axis=0).max()
     if (width, height) != other or width * height > LARGE or difference > 2:
         return False  # one of equal thumbnails may have been decoded at reduced size
     try:
@@ -216,8 +224,8 @@ def inspect_file(
     dict
         `codes` (some of `PROBLEMS`) and `notes`, lists of str; as far as they are known `link`,
         `bytes`, `mode`, `width`, `height`, `values` (least and largest, of more than 8 bits),
-        `digest` (SHA-256), `looks` (`quality.measure`), `hash` (bool (64,)) and `thumbnail` (uint8
-        (3, 256)). No content of a file raises an error.
+        `digest` (SHA-256), `looks` (`quality.measure`), `hash` (64 bits of an int) and `thumbnail`
+        (uint8 (3, 256)). No content of a file raises an error.
     """
     row = {"codes": [], "notes": []}
     try:
@@ -298,7 +306,7 @@ def _inspect_pixels(small: Image.Image, row: dict[str, Any]) -> None:
     thumbnail = small.resize((32, 32), Image.Resampling.BILINEAR)
     if _is_plain(np.asarray(thumbnail)):
         row["codes"].append("blank")
-    row["hash"] = imagehash.phash(thumbnail).hash.ravel()
+    row["hash"] = int(str(imagehash.phash(thumbnail)), 16)
     row["thumbnail"] = np.asarray(thumbnail.reduce(2)).reshape(256, 3).T.copy()
 
 

@@ -1,6 +1,6 @@
 """Images that are there twice: the same bytes, or nearly the same to the eye."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ import numpy as np
 MIN_CORRELATION, MAX_DIFFERENCE = 0.995, 20
 CLOSE, CHANCE = 0.65, 4  # shares of a usual distance, standard deviations of bits: see quality.json
 MOST_COMPARED = 1000  # images with alike hashes that one image is compared to
+MOST_PARTS = 16  # of a hash: with more, of fewer bits each, most hashes would be equal in one
 
 
 def find_duplicates(digests: Sequence[Hashable]) -> dict[int, int]:
@@ -21,38 +22,52 @@ def find_duplicates(digests: Sequence[Hashable]) -> dict[int, int]:
 
 def find_near_duplicates(
     hashes: np.ndarray,
-    thumbnails: np.ndarray,
+    small: Callable[[Sequence[int]], np.ndarray],
     distance: int,
     near: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[int, int]:
     """Map the position of each near-duplicate to that of the first image like it that stays.
 
-    `hashes` is bool (n, 64), `thumbnails` uint8 (n, 3, pixels); `distance` the number of bits in
-    which the hashes of two near-duplicates may differ. `near` are the nearest by features, with
-    distances, from `quality.near_ones`: by these, copies that were cropped a little are found, too.
+    `hashes` is uint64 (n,), `distance` the number of bits in which those of two near-duplicates may
+    differ. `small` gives the thumbnails, uint8 (m, 3, pixels), of the images at m positions. `near`
+    are the nearest by features, with distances, from `quality.near_ones`: by these, copies that
+    were cropped a little are found, too.
     """
-    # With bits written as -1 and 1 the product of two hashes is 64 - 2 * (bits that differ), so
-    # that one matrix product compares a block to all before it; n x n never is in memory.
-    signs = hashes.astype("float32") * 2 - 1
-    by_features = _near_by_features(signs, *near) if near is not None else {}
-    stays, found = np.ones(len(signs), bool), {}
-    for start in range(0, len(signs), 128):
-        alike = signs[start : start + 128] @ signs[: start + 128].T >= 64 - 2 * distance
-        several = alike.sum(1) > 1  # every image is like itself
-        for k, i in enumerate(range(start, start + len(alike))):
-            if not several[k] and i not in by_features:
-                continue
-            before = np.flatnonzero(alike[k, :i] & stays[:i])[:MOST_COMPARED]
-            same = before[_same_thumbnail(thumbnails[i], thumbnails[before])]
-            same = [*same, *(j for j in by_features.get(i, ()) if stays[j])]
-            if same:
-                stays[i] = False
-                found[int(i)] = int(same[0])
+    by_features = _near_by_features(hashes, *near) if near is not None else {}
+    stays, found = np.ones(len(hashes), bool), {}
+    for i, before in enumerate(_alike_before(hashes, distance)):
+        same = before[stays[before]][:MOST_COMPARED]
+        if len(same):
+            same = same[_same_thumbnail(small([i])[0], small(same))]
+        same = [*same, *(j for j in by_features.get(i, ()) if stays[j])]
+        if same:
+            stays[i] = False
+            found[i] = int(same[0])
     return found
 
 
+def _alike_before(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:
+    """Give for each of many hashes the positions of those before it that differ in few bits.
+
+    Two that differ in at most `distance` bits are equal in one of `distance` + 1 parts: only with
+    those one is compared, one in seventy of all where 6 bits may differ (Manku et al. 2007,
+    Detecting near-duplicates for web crawling).
+    """
+    bits = 64 // (distance + 1) if distance < MOST_PARTS else 0
+    ranges = []
+    for part in range(64 // bits if bits else 1):
+        value = hashes >> np.uint64(part * bits) & np.uint64(2**bits - 1)
+        order = np.argsort(value, kind="stable").astype("int32")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order), dtype="int32")
+        ranges.append((order, np.searchsorted(value[order], value).astype("int32"), place))
+    for i, one in enumerate(hashes):
+        some = np.concatenate([order[first[i] : place[i]] for order, first, place in ranges])
+        yield np.unique(some[np.bitwise_count(hashes[some] ^ one) <= distance])
+
+
 def _near_by_features(
-    signs: np.ndarray, near: np.ndarray, distances: np.ndarray
+    hashes: np.ndarray, near: np.ndarray, distances: np.ndarray
 ) -> dict[int, list[int]]:
     """List for each image those before it that are like it by features, and by hash.
 
@@ -60,8 +75,8 @@ def _near_by_features(
     images are all much alike have none. By hash: so near that it is no chance, as most images of
     the folder differ in many more bits.
     """
-    some = signs[np.random.default_rng(0).permutation(len(signs))[:1000]]
-    bits = (64 - some @ some.T)[np.triu_indices(len(some), 1)] / 2
+    some = hashes[np.random.default_rng(0).permutation(len(hashes))[:1000]]
+    bits = np.bitwise_count(some[:, None] ^ some)[np.triu_indices(len(some), 1)]
     most = bits.mean() - CHANCE * bits.std()
     fifth = distances[:, min(4, near.shape[1] - 1)]
     usual = np.minimum(np.minimum(fifth[:, None], fifth[near]), np.median(fifth))
@@ -69,7 +84,7 @@ def _near_by_features(
     found: dict[int, list[int]] = {}
     for i, place in zip(*np.nonzero(close), strict=True):
         j = near[i, place]
-        if (64 - signs[i] @ signs[j]) / 2 <= most:
+        if np.bitwise_count(hashes[i] ^ hashes[j]) <= most:
             found.setdefault(int(max(i, j)), []).append(int(min(i, j)))
     return found
 

@@ -95,7 +95,8 @@ def self_label(
     on_round : callable, optional
         Gets the `Round` before it is trained, and may change it.
     strategy : tf.distribute.Strategy, optional
-        By default MirroredStrategy where there are several GPUs, else none.
+        By default MirroredStrategy where there are several GPUs, else none. With that of several
+        machines (MultiWorkerMirroredStrategy) `fit` of Keras 3 fails (its issue 20585).
 
     Returns
     -------

@@ -283,6 +283,7 @@ def _look_for_copies(
         rows,
         read=lambda i: read_anywhere(folder / names[i], value_range=whole),
         embed=lambda some: store.features(settings.views, [names[i] for i in some]),
+        small=lambda some: store.small([names[i] for i in some]),
     )
     if settings.near_duplicates == "keep":  # the little that differs may be all that matters
         reasons = looked["problem"].str.split(", ").map(set(cleaning.LEAVE_OUT).intersection)
