@@ -867,6 +867,7 @@ def test_wrong_arguments_are_told_before_anything_is_written(messy, tmp_path):
         sort(tmp_path / "nowhere", out)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_too_few_images(digit_files, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()

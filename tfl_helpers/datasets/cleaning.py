@@ -174,8 +174,8 @@ def report(
         codes[i].add("duplicate" if same else "near-duplicate")
         copies[i] = first
     known = PROBLEMS | quality.MARKS
-    both = zip(codes, marks, strict=True)
-    problems = [[code for code in known if code in found | marked] for found, marked in both]
+    both = [found | marked for found, marked in zip(codes, marks, strict=True)]
+    problems = [[code for code in known if code in found] if found else [] for found in both]
     meanings = [[known[code] for code in found] for found in problems]
     columns = {
         "file": names,

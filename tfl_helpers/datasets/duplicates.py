@@ -63,7 +63,8 @@ def _alike_before(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:
         ranges.append((order, np.searchsorted(value[order], value).astype("int32"), place))
     for i, one in enumerate(hashes):
         some = np.concatenate([order[first[i] : place[i]] for order, first, place in ranges])
-        yield np.unique(some[np.bitwise_count(hashes[some] ^ one) <= distance])
+        alike = some[np.bitwise_count(hashes[some] ^ one) <= distance]
+        yield np.unique(alike) if len(alike) else alike
 
 
 def _near_by_features(
