@@ -105,7 +105,7 @@ def share_flagged(unclear: bool | np.ndarray) -> float:
     >>> share_flagged([True, False, False])
     0.2
     """
-    return 0.2 if np.sum(unclear) > MANY * len(unclear) else 0.1
+    return 0.2 if np.sum(unclear) > MANY * np.size(unclear) else 0.1
 
 
 def _means(rows: np.ndarray, groups: np.ndarray) -> np.ndarray:
