@@ -639,7 +639,7 @@ def test_hostile_folders(tmp_path_factory):
     TMP = tmp_path_factory
     machine = HostileFolder.TestCase
     machine.settings = settings(
-        max_examples=int(os.environ.get("HOSTILE", "50")),
+        max_examples=int(os.environ.get("HOSTILE", "20")),
         stateful_step_count=8,
         deadline=None,
         suppress_health_check=list(HealthCheck),
