@@ -156,8 +156,8 @@ def room() -> str:
         cached = seconds.get("made beforehand", "")
         most = max(row["mb"] for row in rows)
         lines.append(f"| {notebook[:2]} | {kernels} | {seconds['empty']} | {cached} | {most:,} |")
-    cores = {row["cores"] for row in measured}
-    said = f"Measured on {' and '.join(map(str, sorted(cores)))} cores by `benchmarks/classroom.py`:"
+    cores = " and ".join(map(str, sorted({row["cores"] for row in measured})))
+    said = f"Measured on {cores} cores by `benchmarks/classroom.py`:"
     return "\n" + "\n".join([said, "", *lines]) + "\n\n"
 
 
