@@ -35,8 +35,7 @@ def find_near_duplicates(
     """
     by_features = _near_by_features(hashes, *near) if near is not None else {}
     stays, found = np.ones(len(hashes), bool), {}
-    for i, before in enumerate(_alike_before(hashes, distance)):
-        same = before[stays[before]][:MOST_COMPARED]
+    for i, same in enumerate(_alike_before(hashes, distance, stays)):
         if len(same):
             same = same[_same_thumbnail(small([i])[0], small(same))]
         same = [*same, *(j for j in by_features.get(i, ()) if stays[j])]
@@ -46,8 +45,8 @@ def find_near_duplicates(
     return found
 
 
-def _alike_before(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:
-    """Give for each of many hashes the positions of those before it that differ in few bits.
+def _alike_before(hashes: np.ndarray, distance: int, stays: np.ndarray) -> Iterator[np.ndarray]:
+    """Give for each hash the first before it that differ in few bits, of the images that stay yet.
 
     Two that differ in at most `distance` bits are equal in one of `distance` + 1 parts: only with
     those one is compared, one in seventy of all where 6 bits may differ (Manku et al. 2007,
@@ -63,8 +62,9 @@ def _alike_before(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:
         ranges.append((order, np.searchsorted(value[order], value).astype("int32"), place))
     for i, one in enumerate(hashes):
         some = np.concatenate([order[first[i] : place[i]] for order, first, place in ranges])
-        alike = some[np.bitwise_count(hashes[some] ^ one) <= distance]
-        yield np.unique(alike) if len(alike) else alike
+        some = some[stays[some]]
+        some = np.sort(some[np.bitwise_count(hashes[some] ^ one) <= distance], kind="stable")
+        yield some[np.diff(some, prepend=-1) > 0][:MOST_COMPARED] if len(some) else some
 
 
 def _near_by_features(

@@ -111,8 +111,7 @@ def sort_folder(
     max_megapixels : float, optional
         Larger images are not read, for the memory's sake, unless they are JPEGs; by default 179.
     sample : int
-        The groups of more images are found in so many, drawn at random; the others are placed. What
-        that costs stands in results/cluster.json.
+        Groups of more images are found in so many, the others placed (results/cluster.json).
     client : distributed.Client, optional
         Its workers, who need to see the folder by the same path, read it. Groups are the same.
     seed, progress : int, bool
@@ -283,7 +282,7 @@ def _look_for_copies(
         rows,
         read=lambda i: read_anywhere(folder / names[i], value_range=whole),
         embed=lambda some: store.features(settings.views, [names[i] for i in some]),
-        small=lambda some: store.small([names[i] for i in some]),
+        small=store.small(names),
     )
     if settings.near_duplicates == "keep":  # the little that differs may be all that matters
         reasons = looked["problem"].str.split(", ").map(set(cleaning.LEAVE_OUT).intersection)

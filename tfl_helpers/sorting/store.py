@@ -1,5 +1,6 @@
 """What earlier runs learned of each file of a folder, in one SQLite file beside the results."""
 
+import functools
 import json
 import os
 import sqlite3
@@ -187,11 +188,16 @@ class Store:
                 row["hash"] = int.from_bytes(bits)
         return rows
 
-    def small(self, names: Iterable[str]) -> np.ndarray:
-        """Thumbnails that some images are compared by: uint8 (n, 3, 256)."""
-        query = "SELECT small FROM files WHERE name = ?"
-        found = (self._base.execute(query, (os.fsencode(name),)).fetchone()[0] for name in names)
-        return np.array([np.frombuffer(one, "uint8").reshape(3, 256) for one in found])
+    def small(self, names: Sequence[str]) -> Callable[[Sequence[int]], np.ndarray]:
+        """Make a function of positions in `names`: thumbnails to compare by, uint8 (n, 3, 256)."""
+
+        @functools.lru_cache(AT_ONCE)
+        def one(position: int) -> np.ndarray:
+            query, name = "SELECT small FROM files WHERE name = ?", os.fsencode(names[position])
+            (found,) = self._base.execute(query, (name,)).fetchone()
+            return np.frombuffer(found, "uint8").reshape(3, 256)
+
+        return lambda some: np.array([one(position) for position in some])
 
     def values(self) -> dict[str, list[float]]:
         """Give the least and largest value of each image of more than 8 bits."""
