@@ -173,18 +173,24 @@ def test_a_file_that_ends_each_worker_is_found_and_named(hundred, alone, two, tm
     assert (table["group"][used] != "").all()
 
 
-def test_a_worker_that_dies_before_it_is_given_its_block_blames_nobody(tmp_path, monkeypatch):
-    mark = tmp_path / "died"
+class DiesAtFirst(distributed.WorkerPlugin):
+    """Ends a worker while it is sent what it shall do with blocks; once."""
 
-    def received(work):
-        if not mark.exists():
-            mark.touch()
+    def __init__(self, mark):
+        self.mark = mark
+
+    def transition(self, key, start, finish, **_):
+        if key.startswith("work-") and finish == "executing" and not self.mark.exists():
+            self.mark.touch()
             os._exit(1)
-        return work
 
-    monkeypatch.setattr(cluster, "_same", received)
-    with cluster.connected("local:1") as client, cluster.spread(client, sum) as run:
-        done = dict(run([(1, 2), (3,)], lambda block: block))
+
+def test_a_worker_that_dies_before_it_is_given_its_block_blames_nobody(tmp_path):
+    mark = tmp_path / "died"
+    with cluster.connected("local:1") as client:
+        client.register_plugin(DiesAtFirst(mark))
+        with cluster.spread(client, sum) as run:
+            done = dict(run([(1, 2), (3,)], lambda block: block))
     assert mark.exists() and done == {(1, 2): 3, (3,): 3}
 
 
