@@ -111,7 +111,7 @@ def sort_folder(
     max_megapixels : float, optional
         Larger images are not read, for the memory's sake, unless they are JPEGs; by default 179.
     sample : int
-        Groups of more images are found in so many, the others placed (results/cluster.json).
+        Groups of more images are found in so many, drawn at random; the others are placed.
     client : distributed.Client, optional
         Its workers, who need to see the folder by the same path, read it. Groups are the same.
     seed, progress : int, bool
