@@ -1,6 +1,7 @@
 """Work goes out to processes of their own, some of which die; what comes back is the same."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,13 @@ from tfl_helpers.sorting import reading
 
 distributed = pytest.importorskip("distributed")
 ROOT = Path(__file__).resolve().parents[1]
+IN_SMALL_BLOCKS = """
+import sys
+from tfl_helpers.__main__ import main
+from tfl_helpers.sorting import reading
+reading.BLOCK = 32
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -215,14 +223,10 @@ def test_a_slow_worker_is_waited_for(hundred, alone, two, tmp_path, patch, monke
 def test_a_client_that_is_killed_goes_on_from_there(digit_files, two, tmp_path, patch):
     folder, out = digit_files[0], tmp_path / "out"
     sort(folder, tmp_path / "whole")
-    job = [sys.executable, "-m", "tfl_helpers", "sort", folder, "--out", out, "--groups=10"]
+    job = [sys.executable, "-c", IN_SMALL_BLOCKS, "sort", folder, "--out", out, "--groups=10"]
     job += ["--backbone=letters", "--cluster", two.scheduler.address]
     patch(lambda name: time.sleep(0.02))
-    monkey = f"import sys; from tfl_helpers.sorting import reading; reading.BLOCK = {reading.BLOCK}"
-    monkey += "; from tfl_helpers.__main__ import main; main(sys.argv[1:])"
-    process = subprocess.Popen(
-        [sys.executable, "-c", monkey, *map(str, job[3:])], cwd=ROOT, stderr=subprocess.PIPE
-    )
+    process = subprocess.Popen(job, cwd=ROOT, stderr=subprocess.PIPE)
     text = b""
     while b"64/400" not in text:
         text += process.stderr.read(1)
@@ -277,11 +281,11 @@ def test_a_scheduler_that_is_gone_is_told_and_nothing_is_lost(
 @pytest.mark.skipif(os.name != "posix", reason="needs signals as Unix has them")
 def test_ctrl_c_leaves_one_line_and_what_was_read(digit_files, tmp_path):
     """As a terminal sends it: to the workers, too."""
-    job = [sys.executable, "-m", "tfl_helpers", "sort", digit_files[0], "--out", tmp_path / "out"]
+    job = [sys.executable, "-c", IN_SMALL_BLOCKS, "sort", digit_files[0], "--out", tmp_path / "out"]
     job += ["--backbone=letters", "--cluster=local:1"]
     process = subprocess.Popen(job, cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True)
     text = b""
-    while b"256/400" not in text:
+    while not re.search(rb" [1-9][0-9]*/400", text):
         text += process.stderr.read(1)
         assert process.poll() is None, text
     os.killpg(process.pid, signal.SIGINT)
