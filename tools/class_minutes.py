@@ -1,8 +1,7 @@
 """How long a class needs: minutes a section and plans, reckoned from the notebooks.
 
-python tools/class_minutes.py   writes the tables of docs/teaching/guide.md (also that of many
-                                kernels at once), and puts right the places in
-                                docs/teaching/glossary.md where sections have moved
+python tools/class_minutes.py   writes the tables of docs/teaching/guide.md, and puts right the
+                                places in docs/teaching/glossary.md where sections have moved
 
 Nobody timed a class. Text is counted at half the speed of silent reading, since it is read with
 thought; code, figures and each kind of exercise have minutes of their own (below), and running is
@@ -21,7 +20,6 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = ROOT / "docs" / "teaching" / "guide.md"
 MEASURED = ROOT / "tfl_helpers" / "results" / "notebooks.json"
-ROOM = MEASURED.with_name("classroom.json")
 GLOSSARY = GUIDE.with_name("glossary.md")
 ENTRY = re.compile(
     r"^- \*\*(?P<name>.+?)\*\*(?: \((?P<also>[^)]*)\))?: (?P<text>.*) "
@@ -29,7 +27,6 @@ ENTRY = re.compile(
     re.MULTILINE,
 )
 PLACE = re.compile(r"(?<=<!-- minutes -->\n).*?(?=<!-- end of minutes -->)", re.DOTALL)
-ROOM_PLACE = re.compile(r"(?<=<!-- room -->\n).*?(?=<!-- end of room -->)", re.DOTALL)
 
 START = re.compile(r"## (\d+)\. |\*\*Exercise \d\d-([a-z])|## (?:Your turn|Summary)")
 
@@ -145,22 +142,6 @@ def tables() -> str:
     return "\n" + "\n".join(lines) + "\n\n"
 
 
-def room() -> str:
-    """Write the table of many kernels at once on one machine, from benchmarks/classroom.py."""
-    lines = ["| notebook | kernels | seconds, no cache | with one made beforehand | MB a kernel |"]
-    lines += ["|---|---|---|---|---|"]
-    measured = json.loads(ROOM.read_text("utf-8"))
-    for notebook, kernels in sorted({(row["notebook"], row["kernels"]) for row in measured}):
-        rows = [r for r in measured if (r["notebook"], r["kernels"]) == (notebook, kernels)]
-        seconds = {row["cache"]: row["seconds"] for row in rows}
-        cached = seconds.get("made beforehand", "")
-        most = max(row["mb"] for row in rows)
-        lines.append(f"| {notebook[:2]} | {kernels} | {seconds['empty']} | {cached} | {most:,} |")
-    cores = " and ".join(map(str, sorted({row["cores"] for row in measured})))
-    said = f"Measured on {cores} cores by `benchmarks/classroom.py`:"
-    return "\n" + "\n".join([said, "", *lines]) + "\n\n"
-
-
 def texts(number: str) -> dict[str, str]:
     """Text of each section of a notebook in one line, by its name in the glossary."""
     path = next((ROOT / "notebooks").glob(f"{number}_*.ipynb"))
@@ -191,8 +172,7 @@ def moved(entry: re.Match) -> str:
 def main() -> int:
     """Write tables and places anew."""
     text = GUIDE.read_text("utf-8")
-    text = ROOM_PLACE.sub(lambda _: room(), PLACE.sub(lambda _: tables(), text))
-    GUIDE.write_text(text, "utf-8")
+    GUIDE.write_text(PLACE.sub(lambda _: tables(), text), "utf-8")
     GLOSSARY.write_text(ENTRY.sub(moved, GLOSSARY.read_text("utf-8")), "utf-8")
     return 0
 
