@@ -29,7 +29,7 @@ from sklearn.datasets import load_sample_image
 from sklearn.preprocessing import normalize
 
 from tfl_helpers import __main__ as command
-from tfl_helpers import datasets, evaluation, features, sorting
+from tfl_helpers import clustering, datasets, evaluation, features, sorting
 from tfl_helpers.datasets import cleaning
 from tfl_helpers.lessons.samples import make_messy_folder
 from tfl_helpers.sorting.levels import join_groups, level_sizes
@@ -286,9 +286,19 @@ def test_features_of_many_images_are_read_part_by_part_and_give_the_same(
 
 
 def test_groups_are_found_in_a_sample_and_the_others_are_placed(
-    digit_files, sorted_digits, tmp_path
+    digit_files, sorted_digits, tmp_path, monkeypatch
 ):
+    fitted = []
+
+    class Watched(clustering.NeighbourClustering):
+        def fit(self, z, y=None):
+            fitted.append(len(z))
+            return super().fit(z)
+
+    known = {"neighbours": lambda k, seed: Watched(k, random_state=seed)}
+    monkeypatch.setattr(sorting.grouping, "CLUSTERERS", known)
     summary = sort(digit_files[0], tmp_path, groups=10, sample=200)
+    assert fitted == [200]
     sizes = table_of(tmp_path)["group"].value_counts()
     assert accuracy(*digit_files, table_of(tmp_path)) >= 0.85 and sizes.min() >= 15
     assert summary["counts"]["sorted"] == 400 and summary["groups"] == sizes.to_dict()

@@ -164,8 +164,7 @@ def sort_folder(
         summary["counts"]["corrected, not here"] = _write_answers(out, store, table["file"])
         summary = hand_out(summary, folder, out, store, settings, progress)
         if not used:
-            why = f"see {out / 'groups.csv'}"
-            raise ValueError(f"none of the {len(names):,} files in {folder} can be used: {why}")
+            raise ValueError(f"none of the {len(names):,} files is usable: see {out / RESULTS[0]}")
         _remember(store, table, found, state)
     return summary
 
