@@ -18,7 +18,7 @@ EXTRAS ?= notebooks,cluster,test
 WORKER := TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 	MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000
 # The notebooks take longest, so the workers begin with them.
-TESTS := tests/test_notebooks.py tests tfl_helpers
+TESTS := tests/test_notebooks.py tests/test_starting.py tests tfl_helpers
 
 .PHONY: run test hostile lab notebooks class site badges clean
 .DEFAULT_GOAL := run
@@ -36,7 +36,7 @@ run: $(STAMP)  ## execute the series, pages and results in build/
 test: $(STAMP)  ## style, examples, unit tests, notebooks; SLOW=1 adds what takes long or needs photos
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(WORKER) $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(if $(SLOW),,-m "not slow") $(TESTS)
+	$(WORKER) $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not $(if $(SLOW),short,slow)" $(TESTS)
 
 hostile: $(STAMP)  ## thousands of hostile folders for `sort`, drawn at random: SEED=0 HOSTILE=2000
 	HOSTILE=$(or $(HOSTILE),2000) $(WORKER) $(BIN)/python -m pytest tests/test_folders.py -k hostile \

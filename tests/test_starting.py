@@ -14,13 +14,13 @@ import nbformat
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
+from test_notebooks import SERIES, each, expect_right, read, tagged, tool
 
 from tfl_helpers import __main__ as command
 from tfl_helpers import process
 from tfl_helpers.lessons.wheels import PLATFORMS
 
 ROOT = Path(__file__).resolve().parents[1]
-SERIES = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 OURS = ("TFL_", "TF_", "OMP_", "KERAS_", "MALLOC_", "PYTEST_", "PYTHONPATH", "JUPYTER", "PIP_")
 
 
@@ -132,24 +132,34 @@ def test_the_wheel_holds_what_it_needs(elsewhere, tmp_path):
     assert "60 files: 60 sorted" in done.stdout and (out / "gallery.html").exists()
 
 
-EACH = [pytest.param(p, marks=[pytest.mark.slow] * (p.stem[:2] != "00")) for p in SERIES]
-
-
+@pytest.mark.slow
 @pytest.mark.executes
-@pytest.mark.parametrize("path", EACH, ids=lambda path: path.stem)
-def test_a_notebook_runs_alone_from_an_empty_folder_and_quietly(path, elsewhere, tmp_path):
+@each
+def test_a_notebook_runs_alone_from_an_empty_folder_and_is_right(path, elsewhere, tmp_path):
+    """Solved, and as JupyterLab alone would: nothing that make sets, the package from its wheel."""
+    for name in ("source", "alone"):
+        (tmp_path / name).mkdir()
+    nbformat.write(tool().solved(read(path)), tmp_path / "source" / path.name)
+    strict = {"TFL_STRICT_EXERCISES": "1", "TFL_STRICT_CLAIMS": "1"}
+    source = tmp_path / "source" / path.name
+    cells = nbconvert(elsewhere, source, tmp_path / "alone", tmp_path, **strict)
+    assert streams(cells, "stderr") == ""
+    expect_right(path, cells)
+
+
+@pytest.mark.short
+@pytest.mark.executes
+def test_the_first_notebook_runs_alone_from_an_empty_folder_and_quietly(elsewhere, tmp_path):
     (tmp_path / "alone").mkdir()
-    few = with_few_steps(path, tmp_path)
-    cells = nbconvert(elsewhere, few, tmp_path / "alone", tmp_path)
+    cells = nbconvert(elsewhere, SERIES[0], tmp_path / "alone", tmp_path)
     assert streams(cells, "stderr") == ""
     assert key_result(cells)
 
 
 def with_few_steps(path, tmp_path):
     """Write a copy of a notebook that trains for seconds only."""
-    changed = nbformat.read(path, 4)
-    settings = next(c for c in changed.cells if "parameters" in c.metadata.get("tags", []))
-    settings.source += "\nSTEPS, ROUNDS = 16, 1"
+    changed = read(path)
+    tagged(changed, "parameters")[0].source += "\nSTEPS, ROUNDS = 16, 1"
     (tmp_path / "source").mkdir()
     nbformat.write(changed, tmp_path / "source" / path.name)
     return tmp_path / "source" / path.name
