@@ -87,7 +87,7 @@ def connected(address: str | None) -> Iterator[Any]:
 _SETTINGS = {
     # A worker that is slow to come back, or dies again, is not given up
     "distributed.deploy.lost-worker-timeout": "1 d",
-    # Memory that Dask has glibc give back at once, and fetch again, costs TensorFlow 40 % of its time
+    # Memory that Dask has glibc give back at once, and fetch anew, costs TensorFlow 40 %
     "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1},
 }
 
