@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
-from scipy.special import logsumexp
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -15,6 +14,8 @@ from sklearn.utils import check_random_state
 BALANCES = {"uniform": 1.0, "relaxed": 0.9, "none": 0.0}  # how strongly sizes are made equal
 LINKED = "linked"  # no k-means at all
 MOST_LINKED = 2_500  # rows that are linked: time and memory grow with the square
+FAR = 100  # logarithm of a factor: with larger ones exponentials are computed anew
+STARTS = 200  # centres in all starts of k-means: of many, no start has most in a bad place
 TEMPERATURE = 0.05  # squared distances are divided by it: small is hard, large is soft
 
 
@@ -59,17 +60,22 @@ def sinkhorn(
         raise ValueError(f"no balance is called {balance!r}; there are {', '.join(BALANCES)}")
     scores, strength = np.asarray(scores, "float64"), BALANCES[balance]
     n, k = scores.shape
+    base, bonus = None, np.zeros(k) + bonus
     for _ in range(n_iter if strength else 0):
-        sizes, last = _softmax(scores + bonus).sum(0), bonus
+        if base is None or np.abs(bonus - base).max() > FAR:
+            base, rows = bonus, _exp(scores + bonus)
+        factors = np.exp(bonus - base)
+        sizes, last = factors * (rows.T @ (1 / (rows @ factors))), bonus
         bonus = strength * (bonus + np.log(n / k) - np.log(sizes.clip(1e-300)))
         if np.abs(bonus - last).max() < tol:
             break
-    return _softmax(scores + bonus), bonus
+    shares = _exp(scores + bonus)
+    return shares / shares.sum(axis=1, keepdims=True), bonus
 
 
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    """Softmax of each row, in logarithms."""
-    return np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
+def _exp(scores: np.ndarray) -> np.ndarray:
+    """Exponentials of each row, the largest one 1."""
+    return np.exp(scores - scores.max(axis=1, keepdims=True))
 
 
 def balanced_kmeans(
@@ -83,14 +89,14 @@ def balanced_kmeans(
     >>> groups == groups[0]
     array([ True,  True,  True, False])
     """
-    start = KMeans(n_clusters, n_init=10, random_state=random_state).fit(z)
+    n_init = int(np.clip(STARTS // n_clusters, 1, 10))
+    start = KMeans(n_clusters, n_init=n_init, random_state=random_state).fit(z)
     centres, groups, bonus = start.cluster_centers_, start.labels_, np.zeros(n_clusters)
     for _ in range(50 if balance != "none" else 0):
-        distances = (z**2).sum(1)[:, None] - 2 * z @ centres.T + (centres**2).sum(1)
+        # Squared distances, but for the rows' lengths, which count alike for each group
+        scores = (2 * z @ centres.T - (centres**2).sum(axis=1)) / TEMPERATURE
         before, last = groups, bonus
-        shares, bonus = sinkhorn(
-            -distances.clip(0) / TEMPERATURE, balance, bonus, n_iter=5, tol=0.01
-        )
+        shares, bonus = sinkhorn(scores, balance, bonus, n_iter=5, tol=0.01)
         groups = shares.argmax(axis=1)
         if np.mean(groups == before) > 0.999 and np.abs(bonus - last).max() < 0.01:
             break

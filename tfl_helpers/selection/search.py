@@ -17,7 +17,6 @@ from tfl_helpers.evaluation import check_collapse
 
 SHARE = 0.8  # of the images: what each run sees
 N_NEIGHBORS = 10  # that are asked whether they share a group
-N_MAPPED = 14  # that UMAP keeps together, so fifteen with the image itself
 MOST_JUDGED = 2000  # images by which groups are judged
 
 
@@ -63,10 +62,10 @@ def search(
         )
     n = len(next(iter(spaces.values())))
     shown = np.sort(np.random.default_rng(0).permutation(n)[:MOST_JUDGED])
-    judges = []
-    for z in tqdm(spaces.values(), desc="maps", delay=5, leave=False):
-        near, distances = nearest(z[shown], N_MAPPED)
-        judges.append((near[:, :N_NEIGHBORS], _layout(z[shown], near, distances)))
+    judges = [
+        (nearest(z[shown], N_NEIGHBORS)[0], _layout(z[shown]))
+        for z in tqdm(spaces.values(), desc="maps", delay=5, leave=False)
+    ]
     rows, verdicts = [], []
     for space, name in tqdm(list(product(spaces, methods)), "candidates", delay=5, leave=False):
         start, method = time.perf_counter(), methods[name]
@@ -135,20 +134,14 @@ def _same_images(representations: Mapping[str, np.ndarray]) -> dict[str, np.ndar
     return spaces
 
 
-def _layout(z: np.ndarray, near: np.ndarray, distances: np.ndarray) -> np.ndarray:
-    """Lay rows (n, d) out on a plane by UMAP (McInnes et al. 2018), by the angles between them.
-
-    It is handed what `nearest` found: its own search takes ten times as long as all else.
-    """
+def _layout(z: np.ndarray) -> np.ndarray:
+    """Lay rows out on a plane by UMAP (McInnes et al. 2018), by the angles between them."""
     from umap import UMAP  # slow to import
 
-    itself = np.arange(len(z))[:, None]  # which UMAP counts among its neighbours
-    known = np.hstack([itself, near]), np.hstack([0 * itself, distances]).astype("float32"), None
-    how = {"precomputed_knn": known, "force_approximation_algorithm": True}  # also of few rows
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a fixed seed makes it run on one core
-        umap = UMAP(known[0].shape[1], min_dist=0.0, random_state=0, **how)
-        return umap.fit_transform(normalize(z))
+        near = min(15, len(z) - 1)
+        return UMAP(n_neighbors=near, min_dist=0.0, random_state=0).fit_transform(normalize(z))
 
 
 def _run(method: BaseEstimator, z: np.ndarray, seed: int) -> np.ndarray:
