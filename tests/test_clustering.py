@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
@@ -288,6 +288,22 @@ def test_a_handful_that_all_graphs_agree_on_is_no_group(monkeypatch):
     found = NeighbourClustering(3, random_state=0).fit(z)
     assert len(calls) == 12
     assert adjusted_rand_score(member, found.labels_) > 0.95
+
+
+@pytest.mark.parametrize("scale", [1, 20, 1e5])
+def test_sinkhorn_is_what_its_formula_says_at_any_scale(scale):
+    """In logarithms throughout: no factor is too large or too small there."""
+    scores, bonus = -scale * np.random.default_rng(0).random((50, 7)), np.zeros(7)
+    for _ in range(40):
+        logs = scores + bonus
+        logs = logs - logsumexp(logs, axis=1, keepdims=True)
+        bonus = bonus + np.log(50 / 7) - logsumexp(logs, axis=0)
+    found, by = clustering.sinkhorn(scores, n_iter=40, tol=0)
+    np.testing.assert_allclose(by, bonus, rtol=1e-9, atol=1e-9)
+    logs = scores + bonus
+    np.testing.assert_allclose(
+        found, np.exp(logs - logsumexp(logs, axis=1, keepdims=True)), atol=1e-6
+    )
 
 
 def test_sinkhorn_between_free_and_uniform():
