@@ -1,19 +1,22 @@
-"""What people do with a notebook: a cell twice, sections in any order, a setting changed half-way.
+"""What people do with a notebook: a cell twice or stopped, any order, settings changed half-way.
 
 The exercises are solved, but where sections are run out of their order: a solution may need what an
-earlier section found. What becomes of a cell that is interrupted is in `test_notebooks`. HABITS="03
-05" asks for other notebooks than the quick ones: all would take half an hour.
+earlier section found. HABITS="03 05" asks for other notebooks than the quick ones: all would take
+an hour.
 """
 
+import ast
 import os
 import re
+import time
 
 import pytest
 from jupyter_client.manager import start_new_kernel
-from test_notebooks import SERIES, cache, code, few_steps, read, reply, tagged, tool
+from test_notebooks import SERIES, cache, code, read, tagged, tool
 
 ASKED = os.environ.get("HABITS", "00 02 08").split()
 MEANT = [path for path in SERIES if path.stem[:2] in ASKED]
+WITH_WORKERS = [path for path in SERIES if path.stem[:2] == "09" and path not in MEANT]
 each = pytest.mark.parametrize("path", MEANT, ids=lambda path: path.stem)
 pytestmark = [pytest.mark.slow, pytest.mark.executes]
 # A kernel that was restarted has no other names than these
@@ -39,6 +42,19 @@ def run(cache, monkeypatch):
             manager.shutdown_kernel(now=True)
 
     return runs
+
+
+def few_steps(source):
+    """The settings cell of a notebook that trains, with few steps; other cells as they are."""
+    return re.sub(r"^STEPS = (\d+|None)", "STEPS = 8", source, flags=re.MULTILINE)
+
+
+def reply(client, message, seconds=300):
+    """What a kernel answers to a message, once it has done what was asked."""
+    while True:
+        found = client.get_shell_msg(timeout=seconds)
+        if found["parent_header"].get("msg_id") == message:
+            return found["content"]
 
 
 def short(notebook, tmp_path):
@@ -97,3 +113,36 @@ def test_settings_changed_half_way(path, run, tmp_path, monkeypatch):
     assert "SEED = 7" in changed
     middle = len(sources) // 2
     run(path, [*sources[:middle], changed, *sources[middle:]])
+
+
+@pytest.mark.parametrize("path", [*MEANT, *WITH_WORKERS], ids=lambda path: path.stem)
+def test_a_cell_that_was_interrupted_runs_again(path, tmp_path, monkeypatch):
+    """Each code cell is stopped half a second after its start, and then run again.
+
+    All imports are done before: a library may not survive to be stopped while it loads.
+    """
+    for name, value in {"CACHE_DIR": tmp_path / "cache", "OFFLINE": "1"}.items():
+        monkeypatch.setenv(f"TFL_{name}", str(value))
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(path.parent))
+    try:
+        stopped, cells = 0, code(read(path))
+        nodes = ast.walk(ast.parse("\n".join(cell.source for cell in cells)))
+        lines = [ast.unparse(n) for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)]
+        lines.sort(key=lambda line: "tfl_helpers" not in line)
+        assert reply(client, client.execute("\n".join(lines)))["status"] == "ok"
+        for cell in cells:
+            source = few_steps(cell.source)
+            message = client.execute(source, store_history=False, stop_on_error=False)
+            time.sleep(0.5)
+            manager.interrupt_kernel()
+            first = reply(client, message)
+            # Compiled code that is interrupted may call it an error of its own.
+            stops = ("KeyboardInterrupt", "SystemError")
+            assert first["status"] == "ok" or first["ename"] in stops, first
+            stopped += first["status"] != "ok"
+            again = reply(client, client.execute(source, store_history=False))
+            assert again["status"] == "ok", (source, again)
+        assert stopped >= 2, "no cell takes long enough to be interrupted"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

@@ -16,13 +16,11 @@ import json
 import re
 import symtable
 import sys
-import time
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
-from jupyter_client.manager import start_new_kernel
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -236,7 +234,7 @@ def execute(tmp_path, monkeypatch, cache):
 
 
 def text_of(cells):
-    return "".join(output.get("text", "") for cell in cells for output in cell.outputs)
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
 
 
 # What the key result has to reach, by notebook: where the numbers stand, and the least of each.
@@ -318,54 +316,3 @@ def test_runs_on_a_flat_folder_without_answers(path, execute, tmp_path, keras_ho
         image = Image.fromarray(np.uint8(digit * 15)).resize((20 + number % 3, 24))
         image.save(folder / f"{number}.png")
     execute(path, PROFILE=f"folder:{folder}", N_GROUPS=5, **SMALL | {"N_IMAGES": 100})
-
-
-NOT_LONG = [path for path in SERIES if path.stem[:2] not in ("05", "06", "07")]
-
-
-@pytest.mark.slow
-@pytest.mark.executes
-@pytest.mark.parametrize("path", NOT_LONG, ids=lambda path: path.stem)
-def test_a_cell_that_was_interrupted_runs_again(path, tmp_path, monkeypatch):
-    """Each code cell is stopped half a second after its start, and then run again.
-
-    All imports are done before: a library may not survive to be stopped while it loads.
-    """
-    for name, value in {"CACHE_DIR": tmp_path / "cache", "OFFLINE": "1"}.items():
-        monkeypatch.setenv(f"TFL_{name}", str(value))
-    manager, client = start_new_kernel(kernel_name="python3", cwd=str(path.parent))
-    try:
-        stopped, cells = 0, code(read(path))
-        nodes = ast.walk(ast.parse("\n".join(cell.source for cell in cells)))
-        lines = [ast.unparse(n) for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)]
-        lines.sort(key=lambda line: "tfl_helpers" not in line)
-        assert reply(client, client.execute("\n".join(lines)))["status"] == "ok"
-        for cell in cells:
-            source = few_steps(cell.source)
-            message = client.execute(source, store_history=False, stop_on_error=False)
-            time.sleep(0.5)
-            manager.interrupt_kernel()
-            first = reply(client, message)
-            # Compiled code that is interrupted may call it an error of its own.
-            stops = ("KeyboardInterrupt", "SystemError")
-            assert first["status"] == "ok" or first["ename"] in stops, first
-            stopped += first["status"] != "ok"
-            again = reply(client, client.execute(source, store_history=False))
-            assert again["status"] == "ok", (source, again)
-        assert stopped >= 2, "no cell takes long enough to be interrupted"
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-
-
-def few_steps(source):
-    """The settings cell of a notebook that trains, with few steps; other cells as they are."""
-    return re.sub(r"^STEPS = (\d+|None)", "STEPS = 8", source, flags=re.MULTILINE)
-
-
-def reply(client, message, seconds=300):
-    """What a kernel answers to a message, once it has done what was asked."""
-    while True:
-        found = client.get_shell_msg(timeout=seconds)
-        if found["parent_header"].get("msg_id") == message:
-            return found["content"]
