@@ -159,7 +159,7 @@ def test_the_first_notebook_runs_alone_from_an_empty_folder_and_quietly(elsewher
 def with_few_steps(path, tmp_path):
     """Write a copy of a notebook that trains for seconds only."""
     changed = read(path)
-    tagged(changed, "parameters")[0].source += "\nSTEPS, ROUNDS = 16, 1"
+    tagged(changed, "parameters")[0].source += "\nSTEPS, ROUNDS, N_IMAGES = 16, 1, 400"
     (tmp_path / "source").mkdir()
     nbformat.write(changed, tmp_path / "source" / path.name)
     return tmp_path / "source" / path.name
@@ -171,7 +171,7 @@ def test_one_seed_is_one_result_whatever_starts_the_notebook(tmp_path):
     """The notebook that trains, once as make starts it and once as JupyterLab alone does."""
     path = next(p for p in SERIES if p.stem.endswith("self_labelling"))
     arguments = [sys.executable, "-m", "papermill", path, tmp_path / "made.ipynb", "-k", "python3"]
-    small = ["-p", "STEPS", "16", "-p", "ROUNDS", "1"]
+    small = ["-p", "STEPS", "16", "-p", "ROUNDS", "1", "-p", "N_IMAGES", "400"]
     run([*arguments, *small], tmp_path, cwd=path.parent, env=bare(tmp_path))
     made = nbformat.read(tmp_path / "made.ipynb", 4).cells
     (tmp_path / "alone").mkdir()
