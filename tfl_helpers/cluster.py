@@ -31,6 +31,13 @@ ALIKE = ("keras", "numpy", "pillow", "tensorflow")  # of one version, else resul
 FUTILE = 20  # deaths in which nothing at all was done: it is not the files
 AGAIN = "Nothing is lost: start it, and give the same command again; it goes on from there"
 
+SETTINGS = {
+    # A worker that is slow to come back, or dies again, is not given up
+    "distributed.deploy.lost-worker-timeout": "1 d",
+    # Memory that Dask has glibc give back at once, and fetch anew, costs TensorFlow 40 %
+    "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1},
+}
+
 Done = Iterator[tuple[Any, Any]]
 
 
@@ -72,7 +79,7 @@ def connected(address: str | None) -> Iterator[Any]:
             if number and (not number.isdecimal() or int(number) < 1):
                 raise ValueError(f"local:N has a number of workers from 1, not {number!r}")
             workers = int(number or os.cpu_count() or 1)
-            stack.enter_context(dask.config.set(_SETTINGS))
+            stack.enter_context(dask.config.set(SETTINGS))
             address = stack.enter_context(LocalCluster(**_local(workers)))
         try:
             client = stack.enter_context(Client(address, timeout=30, set_as_default=False))
@@ -82,14 +89,6 @@ def connected(address: str | None) -> Iterator[Any]:
                 "`dask worker ADDRESS --nthreads 1` for each process), or take --cluster local"
             ) from error
         yield client
-
-
-_SETTINGS = {
-    # A worker that is slow to come back, or dies again, is not given up
-    "distributed.deploy.lost-worker-timeout": "1 d",
-    # Memory that Dask has glibc give back at once, and fetch anew, costs TensorFlow 40 %
-    "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1},
-}
 
 
 def _local(workers: int) -> dict[str, Any]:
