@@ -1,8 +1,7 @@
 """What people do with a notebook: a cell twice or stopped, any order, settings changed half-way.
 
 The exercises are solved, but where sections are run out of their order: a solution may need what an
-earlier section found. HABITS="03 05" asks for other notebooks than the quick ones: all would take
-an hour.
+earlier section found. HABITS="03 05" asks for other notebooks than the quick ones: all take long.
 """
 
 import ast
