@@ -269,6 +269,29 @@ def test_what_names_are_worth_is_recorded():
     )
 
 
+def test_what_a_cluster_costs_is_recorded():
+    kept = json.loads((PACKAGE / "results" / "cluster.json").read_text())
+    text, speed = RESULTS.read_text().split("## Many images")[1].split("\n## ")[0], kept["speed"]
+    shown = [line.strip("| ").split(" | ") for line in re.findall(r"^\| \d.*", text, re.MULTILINE)]
+    small, large = sorted(kept["sizes"]["rows"], key=lambda row: row["images"])
+    wanted = []
+    for row in (small, large):
+        numbers = row["images"], row["reading_s"], row["seconds"], sum(row["megabytes"].values())
+        peaks = [f"{row['peak_gb'][role]:.1f}" for role in ("client", "worker")]
+        wanted.append([f"{n:,.0f}" for n in numbers[:3]] + peaks + [f"{numbers[3]:,.0f}"])
+    for row in kept["samples"]["rows"]:
+        (mean, sd), seconds = row["accuracy"], row["seconds"][0]
+        wanted.append([f"{row['sample']:,}", f"{mean:.3f} ± {sd:.3f}", f"{seconds:.0f}"])
+    assert shown == wanted
+    rates = speed["workers_2"], speed["in_process"], kept["blocks"]["empty_blocks_per_s"]
+    said = re.findall(r"(\d+) photos a second|cores (\d+)|at (\d+) a second", text)
+    assert ["".join(groups) for groups in said] == [f"{rate:.0f}" for rate in rates]
+    more = (1e6 - large["images"]) / (large["images"] - small["images"])
+    hours = (large["seconds"] + more * (large["seconds"] - small["seconds"])) / 3600
+    peak, before = large["peak_gb"]["client"], small["peak_gb"]["client"]
+    assert f"{hours:.1f} hours and {peak + more * (peak - before):.0f} GB" in text
+
+
 def test_the_project_s_own_rows_are_those_of_the_scoreboard():
     rows = json.loads((ROOT / "tfl_helpers" / "results" / "scoreboard.json").read_text())
     shown = {
