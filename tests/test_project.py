@@ -288,8 +288,7 @@ def test_what_a_cluster_costs_is_recorded():
     assert ["".join(groups) for groups in said] == [f"{rate:.0f}" for rate in rates]
     more = (1e6 - large["images"]) / (large["images"] - small["images"])
     hours = (large["seconds"] + more * (large["seconds"] - small["seconds"])) / 3600
-    peak, before = large["peak_gb"]["client"], small["peak_gb"]["client"]
-    assert f"{hours:.1f} hours and {peak + more * (peak - before):.0f} GB" in text
+    assert f"{hours:.1f} hours" in text
 
 
 def test_the_project_s_own_rows_are_those_of_the_scoreboard():
