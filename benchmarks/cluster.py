@@ -2,7 +2,8 @@
 
     TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/cluster.py speed --images 8000
     TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/cluster.py blocks
-    TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/cluster.py sizes 100000 10000 --backbone MobileNetV2:32
+    TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/cluster.py sizes 100000 10000 \
+        --backbone MobileNetV2:32
     TFL_DATA_DIR=... KERAS_HOME=... python benchmarks/cluster.py samples 2000 5000 10000 20000 50000
 
 Each writes its part of results/cluster.json. Images are photos of CIFAR-10 at their 32 x 32 pixels,
