@@ -512,6 +512,23 @@ def test_a_network_that_is_not_here_is_told_before_a_file_is_read(tmp_path, monk
     assert not (tmp_path / "out").exists()
 
 
+def test_images_in_which_the_network_sees_nothing_are_told(tmp_path):
+    """As MobileNetV2 does at 32 pixels: what its last activation cuts off is zero everywhere."""
+    (folder := tmp_path / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        dark = number < 15
+        pixels = rng.integers(0, 100 if dark else 255, (16, 16, 3), "uint8")
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    layers = keras.layers.Rescaling(1 / 255, -0.4), keras.layers.ReLU()
+    network = keras.Sequential([keras.Input((16, 16, 3)), *layers, keras.layers.Flatten()])
+    network.save(tmp_path / "sees_bright.keras")
+    summary = sort(folder, tmp_path / "out", backbone=str(tmp_path / "sees_bright.keras"), groups=2)
+    assert summary["unseen"] == 15 / 40
+    text = sorting.summary_text(summary, tmp_path / "out")
+    assert "in 38% of the images the network sees nothing" in text and "--size" in text
+
+
 def test_a_small_group_is_not_voted_away_by_its_neighbours():
     class Found(BaseEstimator):
         def fit(self, z):

@@ -6,7 +6,9 @@ Files are only read, and one bad file never stops the rest. `inspect` writes the
 
 import hashlib
 import os
+import sys
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -56,6 +58,8 @@ PROBLEMS = {
 LEAVE_OUT = list(PROBLEMS)[:9]
 SIDE = 64  # pixels that are looked at
 FEW, MANY = 50, 20_000  # images between which they are compared by features
+NUMBERS = ["link", "width", "height", "bytes"]  # what is known of a file
+LOOKS = ["sharpness", "dark", "bright", "range"]  # from `quality.measure`
 STARTS = b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*", b"RIFF"
 
 
@@ -147,24 +151,28 @@ def report(
         def small(some: Sequence[int]) -> np.ndarray:
             return np.array([rows[i]["thumbnail"] for i in some])
 
-    codes, leave_out = [set(row["codes"]) for row in rows], set(LEAVE_OUT)
-    order = sorted(range(len(rows)), key=lambda i: _rank(rows[i]))  # originals come first
-    found = find_duplicates([rows[i].get("digest") for i in order])
-    copies = {order[i]: order[first] for i, first in found.items()}
+    about, codes, leave_out = _columns(rows), defaultdict(set), set(LEAVE_OUT)
+    codes |= {i: set(some) for i, some in enumerate(about["codes"]) if some}
+    pixels, size = about["width"] * about["height"], about["bytes"]
+    sortable = -size.fillna(0), -pixels.fillna(0), about["link"].fillna(0)
+    order = np.lexsort(sortable)  # originals come first: files, the largest and sharpest
+    found = find_duplicates(about["digest"][order].tolist())
+    copies = {int(order[i]): int(order[first]) for i, first in found.items()}
     for i in copies:
         codes[i].add("duplicate")
-    marks = quality.find_marks(
-        [{} if c & leave_out else r for r, c in zip(rows, codes, strict=True)]
-    )
-    fine = [i for i in order if "hash" in rows[i] and not codes[i] & leave_out]
+    unfit = [i for i, some in codes.items() if some & leave_out]
+    usable = about.drop(index=unfit)
+    marks = quality.find_marks(usable[LOOKS], usable[["width", "height"]])
+    about.loc[unfit, "compared"] = False
+    fine = order[about["compared"][order]].tolist()
     near = None
     if embed is not None and FEW <= len(fine) <= MANY:
         near = quality.near_ones(embed(fine))
         for place in np.flatnonzero(quality.unlike_all(near[1])):
-            marks[fine[place]] = marks[fine[place]] or {"outlier"}
-        empty = [bool(marks[i] & {"blurred", "low-information"}) for i in fine]
+            marks.setdefault(fine[place], {"outlier"})
+        empty = [not {"blurred", "low-information"}.isdisjoint(marks.get(i, ())) for i in fine]
         near[1][empty] = np.inf  # what shows little is near much
-    hashes = np.array([rows[i]["hash"] for i in fine], "uint64")
+    hashes = about["hash"][fine].to_numpy()
     alike = find_near_duplicates(
         hashes, lambda some: small([fine[i] for i in some]), near_duplicate_distance, near
     )
@@ -174,22 +182,43 @@ def report(
         codes[i].add("duplicate" if same else "near-duplicate")
         copies[i] = first
     known = PROBLEMS | quality.MARKS
-    both = [found | marked for found, marked in zip(codes, marks, strict=True)]
-    problems = [[code for code in known if code in found] if found else [] for found in both]
-    meanings = [[known[code] for code in found] for found in problems]
+    problem, detail = [""] * len(rows), list(map("; ".join, about["notes"]))
+    for i in {*codes, *marks}:
+        some = [code for code in known if code in codes.get(i, ()) or code in marks.get(i, ())]
+        problem[i] = ", ".join(some)
+        detail[i] = "; ".join([*(known[code] for code in some), *about["notes"][i]])
     columns = {
         "file": names,
-        "width": [row.get("width") for row in rows],
-        "height": [row.get("height") for row in rows],
-        "mode": [row.get("mode", "") for row in rows],
-        "bytes": [row.get("bytes") for row in rows],
-        "problem": [", ".join(found) for found in problems],
-        "detail": ["; ".join(meanings[i] + row["notes"]) for i, row in enumerate(rows)],
+        "width": about["width"].astype("Int64"),
+        "height": about["height"].astype("Int64"),
+        "mode": about["mode"],
+        "bytes": about["bytes"].astype("Int64"),
+        "problem": problem,
+        "detail": detail,
         "duplicate_of": [names[copies[i]] if i in copies else "" for i in range(len(rows))],
-        "keep": [not found & leave_out for found in codes],
+        "keep": [leave_out.isdisjoint(codes.get(i, ())) for i in range(len(rows))],
     }
-    table = pd.DataFrame(columns, dtype=object)  # names of files need not be valid text
-    return table.astype({"width": "Int64", "height": "Int64", "bytes": "Int64", "keep": bool})
+    for name in ("file", "problem", "detail", "duplicate_of"):
+        columns[name] = pd.Series(columns[name], dtype=object)  # names need not be valid text
+    return pd.DataFrame(columns)
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Take what is needed of rows, each looked at once: of a million, all would fill a memory."""
+    numbers = np.full((len(rows), len(NUMBERS) + len(LOOKS)), np.nan)
+    texts = {name: np.empty(len(rows), object) for name in ("codes", "notes", "mode", "digest")}
+    hashes = np.zeros(len(rows), "uint64")
+    compared = np.zeros(len(rows), bool)
+    for i, row in enumerate(rows):
+        numbers[i, : len(NUMBERS)] = [row.get(name, np.nan) for name in NUMBERS]
+        if row.get("looks"):
+            numbers[i, len(NUMBERS) :] = row["looks"]
+        texts["codes"][i], texts["notes"][i] = tuple(row["codes"]), tuple(row["notes"])
+        texts["mode"][i], texts["digest"][i] = sys.intern(row.get("mode", "")), row.get("digest")
+        hashes[i], compared[i] = row.get("hash", 0), "hash" in row
+    known = {name: pd.Series(values, dtype=object) for name, values in texts.items()}
+    known |= dict(zip([*NUMBERS, *LOOKS], numbers.T, strict=True))
+    return pd.DataFrame(known | {"hash": hashes, "compared": compared})
 
 
 def _same_pixels(
@@ -204,12 +233,6 @@ def _same_pixels(
         return np.array_equal(read(i), read(j))
     except ImageReadError:  # it changed in between
         return False
-
-
-def _rank(row: dict[str, Any]) -> tuple[bool, int, int]:
-    """Sort the largest and sharpest of several copies to the front, and links behind files."""
-    pixels = (row.get("width") or 0) * (row.get("height") or 0)
-    return row.get("link", False), -pixels, -(row.get("bytes") or 0)
 
 
 def inspect_file(

@@ -1,9 +1,7 @@
 """How images look: blurred, dark, bright, nearly empty, of an odd shape, unlike the others."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
+import pandas as pd
 from scipy.ndimage import uniform_filter1d
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
@@ -48,17 +46,18 @@ def measure(pixels: np.ndarray) -> list[float]:
     return [round(float(value), 3) for value in (np.mean(sharp), low, most, high - low)]
 
 
-def find_marks(rows: Sequence[Mapping[str, Any]]) -> list[set[str]]:
-    """Say of each image, by its `looks` (from `measure`) and its size, what is to be marked.
+def find_marks(looks: pd.DataFrame, sizes: pd.DataFrame) -> dict[int, set[str]]:
+    """Say of images, by how they look and their width and height, what is to be marked.
 
-    What is so of more than a third of them is how these images are, and no mark.
+    `looks` (n, 4) is from `measure`, missing of what was not measured; images go by its index. What
+    is so of more than a third of them is how these images are, and no mark.
     """
-    found: list[set[str]] = [set() for _ in rows]
-    measured = [i for i, row in enumerate(rows) if row.get("looks")]
-    if not measured:
+    found: dict[int, set[str]] = {}
+    looks = looks.dropna()
+    if looks.empty:
         return found
-    sharp, low, most, spread = np.array([rows[i]["looks"] for i in measured]).T
-    sides = np.array([(rows[i]["width"], rows[i]["height"]) for i in measured])
+    sharp, low, most, spread = looks.to_numpy().T
+    sides = sizes.loc[looks.index].to_numpy()
     dark, bright = most < DARK, low > BRIGHT
     flat = (spread < FLAT) | (spread < LITTLE) & (sharp < BLURRED)  # or smooth, besides
     flat &= ~dark & ~bright
@@ -70,8 +69,8 @@ def find_marks(rows: Sequence[Mapping[str, Any]]) -> list[set[str]]:
         "odd-shape": sides.max(axis=1) > LONG * sides.min(axis=1),
     }
     for code, marked in marks.items():
-        for i in np.flatnonzero(marked) if marked.mean() <= USUAL else ():
-            found[measured[i]].add(code)
+        for i in looks.index[marked] if marked.mean() <= USUAL else ():
+            found.setdefault(i, set()).add(code)
     return found
 
 

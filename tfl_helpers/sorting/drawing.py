@@ -37,7 +37,7 @@ def draw_page(
         names, groups = (part[looks.index].to_numpy() for part in (said, table["group"]))
         asked = choose_questions(rows, names, groups, seed=seed)
         how["places"] = lay_out(rows, seed, asked.graph)[place]
-        free = store.placed()["free"].reindex(shown["file"].map(store.digests())).eq(True)
+        free = store.placed(shown["file"])["free"].eq(True).to_numpy()
         sizes = looks[["file", "width", "height"]].iloc[asked.order].itertuples(index=False)
         how["questions"] = asked.for_page(looks.index.to_numpy(), place, shown.index[free])
         how["large"] = large_pictures(folder, sizes, store.fact("range"))

@@ -115,11 +115,11 @@ def _on_a_map(z: np.ndarray, seed: int) -> np.ndarray:
 
 def _labelled(table: pd.DataFrame, store: Store) -> pd.DataFrame:
     """Give all images in a group a label: what a person called it, or its name."""
-    rows = store.rows()
     table = table[table["group"] != ""].reset_index(drop=True)
     table["label"] = table["group"].where(table["group"] != SEVERAL_KINDS, "")
-    sizes = [[rows[file][side] for file in table["file"]] for side in ("width", "height")]
-    return table[COLUMNS].assign(width=sizes[0], height=sizes[1])
+    sizes = [(row["width"], row["height"]) for row in store.rows(table["file"])]
+    table[["width", "height"]] = np.array(sizes, int).reshape(-1, 2)
+    return table[[*COLUMNS, "width", "height"]]
 
 
 def _texts(kind: str, table: pd.DataFrame, folder: Path) -> dict[str, bytes]:

@@ -314,7 +314,7 @@ def _results(
     group = np.append(np.array(found.names, object)[found.labels], "")[place]
     doubt = np.append(found.doubt.round(4), np.nan)[place]
     unsure = np.append(found.unsure, False)[place]
-    placed = store.placed().reindex(looked["file"].map(store.digests()))
+    placed = store.placed(looked["file"])
     corrected = placed["said"].fillna("").to_numpy()
     said = (corrected != "") & (place >= 0)
     group[said], doubt[said], unsure[said] = placed["group"].to_numpy()[said], 0, False

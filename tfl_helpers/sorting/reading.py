@@ -68,7 +68,7 @@ def read_new(
     progress: bool,
     client: Any = None,
     max_megapixels: float | None = None,
-) -> list[dict[str, Any]]:
+) -> Sequence[dict[str, Any]]:
     """Read what is new or changed; return what `cleaning.inspect_file` said of every file.
 
     Of each file the `views` (`backbones.views`) are computed that are not known. Images of more
@@ -110,8 +110,7 @@ def read_new(
             bar.total += len(deep)
             read_all([(name, stat, [*known]) for name, stat, _ in deep], value_range)
             store.keep(range=value_range)
-    rows = store.rows()
-    return [rows[name] for name in names]
+    return store.rows(names)
 
 
 def in_blocks(asked: Sequence[Asked], size: int) -> list[list[Asked]]:

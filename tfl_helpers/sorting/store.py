@@ -16,7 +16,7 @@ import pandas as pd
 from tfl_helpers.sorting.table import CORRECTED
 
 STORE = "work.sqlite"
-AT_ONCE = 100_000  # images whose features stand in memory: half a GB
+AT_ONCE = 20_000  # images whose features stand in memory: a tenth of a GB
 TABLES = (
     "files (name BLOB PRIMARY KEY, size INTEGER, changed INTEGER, about TEXT,"
     " digest BLOB, hash BLOB, small BLOB, picture BLOB)",
@@ -37,18 +37,17 @@ FREE = "free"  # mark of one of which nobody said anything, that follows the nam
 ABOUT = ("codes", "notes", "link", "bytes", "mode", "width", "height", "values", "looks")
 
 
-class Pictures(Sequence):
-    """Thumbnails of files by number, each read when it is asked for: all would fill a memory."""
+class ByNumber(Sequence):
+    """What is known of files, by number, read when it is asked for: all would fill a memory."""
 
-    def __init__(self, base: sqlite3.Connection, names: Sequence[str]) -> None:
-        self._base, self._names = base, list(names)
+    def __init__(self, read: Callable[[str], Any], names: Sequence[str]) -> None:
+        self._read, self._names = read, list(names)
 
     def __len__(self) -> int:
         return len(self._names)
 
-    def __getitem__(self, number: int) -> bytes:
-        query = "SELECT picture FROM files WHERE name = ?"
-        return self._base.execute(query, (os.fsencode(self._names[number]),)).fetchone()[0]
+    def __getitem__(self, number: int) -> Any:
+        return self._read(self._names[number])
 
 
 @dataclass(eq=False)
@@ -174,27 +173,27 @@ class Store:
                     values = (name, view, z.astype("float16").tobytes())
                     base.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", values)
 
-    def rows(self) -> dict[str, dict]:
-        """Give what `cleaning.inspect_file` said of each file but thumbnails, and its `stat`."""
-        rows, keys = {}, {name: name for name in ABOUT}
-        query = "SELECT name, size, changed, about, digest, hash FROM files"
-        for name, *stat, about, digest, bits in self._base.execute(query):
-            # Keys that are one object in all rows: of a million files half a gigabyte less
-            known = {keys[key]: value for key, value in json.loads(about).items()}
-            rows[os.fsdecode(name)] = row = {"stat": stat, **known}
-            if digest is not None:
-                row["digest"] = digest
-            if bits is not None:
-                row["hash"] = int.from_bytes(bits)
-        return rows
+    def _of(self, what: str, name: str) -> tuple:
+        query = f"SELECT {what} FROM files WHERE name = ?"
+        return self._base.execute(query, (os.fsencode(name),)).fetchone()
+
+    def rows(self, names: Sequence[str]) -> ByNumber:
+        """Give what `cleaning.inspect_file` said of some files but thumbnails, and its `stat`."""
+
+        def row(name: str) -> dict[str, Any]:
+            *stat, about, digest, bits = self._of("size, changed, about, digest, hash", name)
+            known = {"stat": stat, **json.loads(about)}
+            known |= {} if digest is None else {"digest": digest}
+            return known | ({} if bits is None else {"hash": int.from_bytes(bits)})
+
+        return ByNumber(row, names)
 
     def small(self, names: Sequence[str]) -> Callable[[Sequence[int]], np.ndarray]:
         """Make a function of positions in `names`: thumbnails to compare by, uint8 (n, 3, 256)."""
 
         @functools.lru_cache(AT_ONCE)
         def one(position: int) -> np.ndarray:
-            query, name = "SELECT small FROM files WHERE name = ?", os.fsencode(names[position])
-            (found,) = self._base.execute(query, (name,)).fetchone()
+            (found,) = self._of("small", names[position])
             return np.frombuffer(found, "uint8").reshape(3, 256)
 
         return lambda some: np.array([one(position) for position in some])
@@ -228,9 +227,9 @@ class Store:
             result[i] = np.frombuffer(z, "float16")
         return result
 
-    def pictures(self, names: Sequence[str]) -> "Pictures":
+    def pictures(self, names: Sequence[str]) -> ByNumber:
         """Thumbnails of some images, as `gallery.thumbnail` made them."""
-        return Pictures(self._base, names)
+        return ByNumber(lambda name: self._of("picture", name)[0], names)
 
     def fact(self, name: str) -> Any:
         """Give what an earlier run kept under a name, or None."""
@@ -247,10 +246,8 @@ class Store:
         with self._base as base:
             if table is not None:
                 digests = self.digests()
-                values = [
-                    (bytes.fromhex(digests[file]), os.fsencode(file), group)
-                    for file, group in zip(table["file"], table["group"], strict=True)
-                ]
+                rows = zip(table["file"], table["group"], strict=True)
+                values = ((bytes.fromhex(digests[f]), os.fsencode(f), group) for f, group in rows)
                 base.executemany(place, values)
             values = [(key, json.dumps(value)) for key, value in facts.items()]
             base.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", values)
@@ -300,12 +297,12 @@ class Store:
             self._place(answers.set_index("digest").assign(free=False))
             self.keep(corrected=True)
 
-    def placed(self) -> pd.DataFrame:
-        """Give what is known of each image, by the SHA-256 digest of its bytes.
+    def placed(self, files: Iterable[str] | None = None) -> pd.DataFrame:
+        """Give what is known of each image, by the SHA-256 digest of its bytes; or of some files.
 
         Columns: `file`, its name then; `group`, where a person said that it belongs, or else where
         it was found; `said`, "moved", "named", "confirmed" or ""; `free`, whether it follows the
-        names of others.
+        names of others. A file of which nothing is known has none of it.
         """
         rows = self._base.execute("SELECT digest, name, grouped, corrected FROM placed").fetchall()
         values = [
@@ -313,7 +310,11 @@ class Store:
             for digest, name, group, mark in rows
         ]
         columns = ["digest", "file", "group", "said", "free"]
-        return pd.DataFrame(values, columns=columns, dtype=object).set_index("digest")
+        table = pd.DataFrame(values, columns=columns, dtype=object).set_index("digest")
+        if files is None:
+            return table
+        digests = self.digests()
+        return table.reindex(map(digests.get, files)).reset_index(drop=True)
 
     def _place(self, placed: pd.DataFrame) -> None:
         mark = placed["said"].where(~placed["free"] | (placed["said"] != ""), FREE)

@@ -8,12 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import tfl_helpers
-from tfl_helpers.sorting.grouping import Groups, Settings
+from tfl_helpers.sorting.grouping import Groups, Settings, drawn
 from tfl_helpers.sorting.table import LEVELS
 
+MANY_UNSEEN = 0.02  # share of images in which a network that fits sees something
 LIBRARIES = ("tensorflow", "keras", "scikit-learn", "umap-learn", "numpy", "pillow")
 
 
@@ -28,6 +30,7 @@ def summarise(
     """Sum up a run, as summary.json has it."""
     problems = looked["problem"].str.split(", ").explode().value_counts()
     sizes = table["group"].value_counts()
+    z = found.z[drawn(len(found.z), settings.seed)[0]]
     return {
         "folder": str(folder.resolve()),
         "finished": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -46,6 +49,7 @@ def summarise(
         "suggestion": found.suggestion,
         "found_in": settings.sample if found.is_new and len(found.z) > settings.sample else None,
         "levels": {name: int(table[name].replace("", None).nunique()) for name in LEVELS},
+        "unseen": float(np.mean(~z.any(axis=1))) if len(z) else 0.0,  # all features are 0
         "too_few": found.guessed == 0,
         "balance": found.balance,
         "scores": found.scores,
@@ -73,6 +77,11 @@ def summary_text(summary: Mapping[str, Any], out: str | Path) -> str:
         )
     if (balance := summary.get("balance")) not in (None, "relaxed"):
         lines.append(f"groups are not drawn to equal size (--balance {balance})")
+    if (unseen := summary.get("unseen", 0)) > MANY_UNSEEN:
+        lines.append(
+            f"in {unseen:.0%} of the images the network sees nothing, all features are 0, and they "
+            "are one group to it: try a larger --size, or another --backbone"
+        )
     if summary.get("too_few"):
         lines.append("too few images to guess a number of groups: say it (--groups K), or add some")
     if estimate and estimate["examples"]:
