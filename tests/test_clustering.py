@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from scipy.special import logsumexp, softmax
-from sklearn.cluster import KMeans
+from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, roc_auc_score
 from sklearn.preprocessing import normalize
@@ -328,6 +328,23 @@ def test_unequal_groups_stay_unequal_unless_asked():
     assert len(found) == 3500 and adjusted_rand_score(kinds, found) > 0.99
     forced = clustering.balanced_kmeans(z, 3, "uniform", random_state=0)
     assert np.bincount(forced).max() < 180
+
+
+def test_small_groups_of_many_rows_are_not_outvoted(monkeypatch):
+    """And what links all rows with all is never asked about so many."""
+    joined, fit = [], AgglomerativeClustering.fit
+
+    def watched(self, rows, y=None):
+        joined.append(len(rows))
+        return fit(self, rows, y)
+
+    monkeypatch.setattr(AgglomerativeClustering, "fit", watched)
+    z, _ = clouds((2700,))
+    z[[5, 6]] = 9 * np.eye(z.shape[1])[:2]
+    assert len(np.unique(clustering.linked(z, 3, random_state=0))) == 3
+    found = NeighbourClustering(30, balance="linked", random_state=0).fit(z)
+    assert len(np.unique(found.labels_)) == 30 and found.stability_ < 1
+    assert max(joined) == 2500
 
 
 def test_consensus_is_better_than_its_voters():

@@ -29,7 +29,7 @@ from sklearn.datasets import load_sample_image
 from sklearn.preprocessing import normalize
 
 from tfl_helpers import __main__ as command
-from tfl_helpers import clustering, datasets, evaluation, features, sorting
+from tfl_helpers import clustering, datasets, evaluation, features, selection, sorting
 from tfl_helpers.datasets import cleaning
 from tfl_helpers.lessons.samples import make_messy_folder
 from tfl_helpers.sorting.levels import join_groups, level_sizes
@@ -510,6 +510,22 @@ def test_a_network_that_is_not_here_is_told_before_a_file_is_read(tmp_path, monk
         both = {"backbone": "MobileNetV2+EfficientNetB0"}
         sorting.sort_folder(tmp_path / "photos", tmp_path / "out", **both)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "n, small, asked", [(600, False, True), (590, False, False), (600, True, False)]
+)
+def test_sizes_are_probed_only_where_groups_are_large_enough(monkeypatch, n, small, asked):
+    looked = []
+
+    def evidence(z, k, **how):
+        looked.append(k)
+        return pd.DataFrame(index=["linked"])
+
+    monkeypatch.setattr(selection.balance, "balance_evidence", evidence)
+    asked_for = sorting.grouping.Settings("", 10, "neighbours", 0, None, "keep")
+    found = sorting.grouping.choose_balance(np.eye(n), 10, small, asked_for)
+    assert (found, looked) == (("linked", [10]) if asked else ("relaxed", []))
 
 
 def test_images_in_which_the_network_sees_nothing_are_told(tmp_path):

@@ -75,6 +75,29 @@ def where(test):
     return lambda known, now: sorted(f for f in now if f not in known or test(known[f], now[f]))
 
 
+# 08-f: which image is asked about next.
+
+
+def asks(measure, again=False):
+    def chosen(reach, asked):
+        value = measure(reach, reach[asked] if len(asked) else np.zeros((1, len(reach))))
+        value[[] if again else asked] = -np.inf
+        return value.argmax()
+
+    return chosen
+
+
+def gains(of):
+    return lambda reach, known: np.maximum(reach - of(known, axis=0), 0).sum(axis=1)
+
+
+def one_by_one(reach, asked):
+    def total(images):
+        return sum(max((reach[i][j] for i in images), default=0) for j in range(len(reach)))
+
+    return max(set(range(len(reach))) - set(asked), key=lambda i: total([*asked, i]))
+
+
 EXERCISES = {
     "08-a": {
         "right": [by_pandas, each(mode), each(lambda names: max(names, key=names.count))],
@@ -134,6 +157,22 @@ EXERCISES = {
             ((0.31, "chance"), "one letter"),
             (("0.31", "b"), "a number, not '0.31'"),
             ((0.31, "b", 0), "two things"),
+        ],
+    },
+    "08-f": {
+        "right": [asks(gains(np.max)), one_by_one],
+        "wrong": [
+            (asks(lambda reach, known: reach.sum(axis=1)), "reaches already"),
+            (asks(lambda reach, known: (reach - known.max(0)).sum(axis=1)), "reaches already"),
+            (asks(gains(np.mean)), "their mean"),
+            (asks(lambda reach, known: -known.max(axis=0)), "it is alone"),
+            (asks(gains(np.sum)), "are added up"),
+            (asks(lambda reach, known: reach.sum(axis=1), again=True), "has its name"),
+            (lambda reach, asked: asks(gains(np.max))(reach, asked[1:] or asked), "one"),
+            (lambda reach, asked: gains(np.max)(reach, reach[asked or [0]]), "one image"),
+            (lambda reach, asked: asks(gains(np.max))(reach, asked) if asked else 1, "no"),
+            (lambda reach, asked: asks(gains(np.max))(reach, asked) if asked[1:] else 1, "alone"),
+            (lambda reach, asked: 13, "count for each image"),
         ],
     },
 }

@@ -115,11 +115,12 @@ def linked(z: np.ndarray, n_clusters: int, *, random_state: Any = None) -> np.nd
     >>> np.bincount(linked(np.eye(4)[[0, 0, 0, 0, 1]], 2, random_state=0)).max()
     np.int64(4)
     """
-    some = check_random_state(random_state).permutation(len(z))[:MOST_LINKED]
-    join = AgglomerativeClustering(n_clusters, linkage="average")
-    groups = join.fit_predict(z[some])
-    nearest = KNeighborsClassifier(1 if len(some) == len(z) else 5)
-    return nearest.fit(z[some], groups).predict(z)
+    some, rest = np.split(check_random_state(random_state).permutation(len(z)), [MOST_LINKED])
+    groups = np.zeros(len(z), int)  # a vote of all would leave out small groups
+    groups[some] = AgglomerativeClustering(n_clusters, linkage="average").fit_predict(z[some])
+    if len(rest):
+        groups[rest] = KNeighborsClassifier(5).fit(z[some], groups[some]).predict(z[rest])
+    return groups
 
 
 def group_places(

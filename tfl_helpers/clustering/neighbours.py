@@ -17,7 +17,14 @@ from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from tfl_helpers.clustering.assignment import BALANCES, LINKED, consensus, group_places
+from tfl_helpers.clustering.assignment import (
+    BALANCES,
+    LINKED,
+    MOST_LINKED,
+    consensus,
+    group_places,
+    linked,
+)
 from tfl_helpers.clustering.doubt import CLEAR, N_NEIGHBORS, Doubt, share_flagged
 from tfl_helpers.clustering.graph import (
     local_scale,
@@ -119,13 +126,13 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         else:
             graphs = [neighbour_graph(near, width) for width in widths]
             labelings, places = self._label(graphs, rng)
-            if len(np.unique(consensus(labelings).argmax(axis=1))) < self.n_clusters:  # so few rows
-                labelings = [Ward(self.n_clusters).fit_predict(rows)]
+        self.stability_ = stability(labelings) if len(labelings) > 1 else 1.0
         votes = consensus(labelings)
+        if places is not None and len(np.unique(votes.argmax(axis=1))) < self.n_clusters:
+            votes = consensus([self._with_all_groups(labelings, rows, rng)])
         self._known = np.pad(votes, ((0, 0), (0, self.n_clusters - votes.shape[1])))
         self.votes_ = self._known[same]
         self.labels_ = self.votes_.argmax(axis=1)
-        self.stability_ = stability(labelings) if len(labelings) > 1 else 1.0
         self._rank(rows, near, places, same)
         return self
 
@@ -162,6 +169,17 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         if k == 1 or alike:
             return np.zeros(len(unit), int)
         return np.arange(len(unit)) if different <= k else None
+
+    def _with_all_groups(
+        self, labelings: list[np.ndarray], rows: np.ndarray, rng: np.random.RandomState
+    ) -> np.ndarray:
+        """Find a labeling with all groups, where small ones are outvoted; of few rows, by Ward."""
+        for groups in labelings:
+            if len(np.unique(groups)) == self.n_clusters:
+                return groups
+        if not self.n_clusters <= MOST_LINKED < len(rows):
+            return Ward(self.n_clusters).fit_predict(rows)
+        return linked(rows, self.n_clusters, random_state=rng)
 
     def _label(
         self, graphs: list[sp.csr_matrix], rng: np.random.RandomState

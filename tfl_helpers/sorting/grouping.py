@@ -16,6 +16,7 @@ from tfl_helpers.sorting.table import numbered
 
 AT_ONCE = 10_000  # rows that are predicted at a time: a copy of all would cost much memory
 FEW, GROWN = 20, 2  # images with which a number can be guessed; times as many ask for a new guess
+EACH = 60  # images a group, of which fewer say nothing of how its size should be drawn
 MOSTLY, SEVERAL = 0.5, 5  # share of known images in the same folder; far ones that make a group
 
 
@@ -248,13 +249,14 @@ def rank_by_doubt(z: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
 def choose_balance(z: np.ndarray, k: int, small: bool, settings: Settings) -> str:
     """Say how the sizes of k groups are drawn: as asked for, else as a probe finds best.
 
-    Of `small` groups, parts of kinds, no size is known that they should have.
+    Of `small` groups, parts of kinds, no size is known that they should have; nor can it be probed
+    where the images that are looked at are few for so many groups.
     """
     from tfl_helpers.selection.balance import MOST, balance_evidence
 
     if settings.balance != "auto":
         return settings.balance
-    if small or not 2 <= k <= min(len(z), MOST) // 4:
+    if small or not 2 <= k <= min(len(z), MOST) // EACH:
         return "relaxed"
     return str(balance_evidence(z, k, random_state=settings.seed).index[0])
 

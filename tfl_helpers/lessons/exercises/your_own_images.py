@@ -70,3 +70,22 @@ def _few_examples(answer: tuple) -> Mistakes:
     yield "narrow", width <= 0.25
     yield "wide", width >= 0.57
     yield from letter(reason)
+
+
+@checker("08-f")
+def _next_question(answer: Callable) -> Mistakes:
+    kinds = np.repeat(range(5), [5, 4, 3, 4, 1])
+    reach = np.where(kinds[:, None] == kinds, np.array([0.93, 0.8, 0.5, 0.9, 0.9])[kinds], 0.02)
+    typical, between = [0, 5, 9, 12], kinds == 3  # what the names of 0 and 5 reach a little
+    reach[typical] = reach[typical] + 0.03 * (reach[typical] > 0.1)
+    reach[np.ix_([0, 5], between)], reach[:-1, -1] = 0.4, 0.01
+    np.fill_diagonal(reach, 1)
+    got = answer(reach.copy(), [0, 5])
+    yield "number", np.shape(got) != () or got != int(got)
+    yield "asked", got in (0, 5)
+    yield "typical", kinds[got] == 0
+    yield "far", got == 16
+    yield "sum", kinds[got] == 2
+    yield "other", got != 12
+    yield "after_one", answer(reach.copy(), [0]) != 5
+    yield "first", answer(reach.copy(), []) != 0
