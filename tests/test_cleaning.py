@@ -4,7 +4,9 @@ import io
 import os
 import threading
 import time
+import tracemalloc
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import imagehash
@@ -394,3 +396,31 @@ def test_of_many_hashes_all_that_are_alike_are_found(distance):
     small = np.arange(300, dtype="uint8").reshape(1, 3, 100)
     found = duplicates.find_near_duplicates(hashes, lambda some: small[[0] * len(some)], distance)
     assert found == want and len(want) > 5
+
+
+class Photos(Sequence):
+    """What is known of many photos, each made when it is looked at."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, i):
+        if not 0 <= i < self.n:
+            raise IndexError(i)
+        rng = np.random.default_rng(i)
+        row = {"codes": [], "notes": [], "link": False, "bytes": 90_000 + i, "mode": "RGB"}
+        row |= {"width": 640, "height": 480, "looks": rng.random(4).round(3).tolist()}
+        return row | {"digest": rng.bytes(32), "hash": int.from_bytes(rng.bytes(8))}
+
+
+def test_of_a_million_files_a_report_takes_less_than_a_gigabyte():
+    n = 5_000
+    names, small = [f"{i:08d}.jpg" for i in range(n)], np.zeros((1, 3, 256), "uint8")
+    tracemalloc.start()
+    report = cleaning.report(names, Photos(n), small=lambda some: small[[0] * len(some)])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak / n < 900 and report["keep"].all() and list(report["file"]) == names
