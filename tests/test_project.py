@@ -288,7 +288,9 @@ def test_what_a_cluster_costs_is_recorded():
     assert ["".join(groups) for groups in said] == [f"{rate:.0f}" for rate in rates]
     more = (1e6 - large["images"]) / (large["images"] - small["images"])
     hours = (large["seconds"] + more * (large["seconds"] - small["seconds"])) / 3600
-    assert f"{hours:.1f} hours" in text
+    client = [row["peak_gb"]["client"] for row in (small, large)]
+    memory = client[1] + more * (client[1] - client[0])
+    assert f"{hours:.1f} hours and {memory:.1f} GB" in " ".join(text.split())
 
 
 def test_the_project_s_own_rows_are_those_of_the_scoreboard():

@@ -168,7 +168,7 @@ EXERCISES = {
             (asks(lambda reach, known: -known.max(axis=0)), "it is alone"),
             (asks(gains(np.sum)), "are added up"),
             (asks(lambda reach, known: reach.sum(axis=1), again=True), "has its name"),
-            (lambda reach, asked: asks(gains(np.max))(reach, asked[1:] or asked), "one"),
+            (lambda reach, asked: asks(gains(np.max))(reach, asked[1:]), "has its name"),
             (lambda reach, asked: gains(np.max)(reach, reach[asked or [0]]), "one image"),
             (lambda reach, asked: asks(gains(np.max))(reach, asked) if asked else 1, "no"),
             (lambda reach, asked: asks(gains(np.max))(reach, asked) if asked[1:] else 1, "alone"),
