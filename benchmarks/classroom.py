@@ -89,7 +89,9 @@ def main() -> None:
             row |= {"seconds": round(row["seconds"]), "mb": round(row["mb"])}
             row |= {"notebook": path.stem, "cores": os.cpu_count()}
             print(row, flush=True)
-        stored = [row for row in stored if row["notebook"] != path.stem] + rows
+        done = {(row["notebook"], row["kernels"]) for row in rows}
+        stored = [row for row in stored if (row["notebook"], row["kernels"]) not in done] + rows
+        stored.sort(key=lambda row: (row["notebook"], row["kernels"], row["cache"]))
         FILE.write_text(json.dumps(stored, indent=1) + "\n")
 
 
