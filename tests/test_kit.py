@@ -335,6 +335,18 @@ def test_the_kit_types_no_measured_number(name):
     assert not re.search(r"\d\s?%|\b0\.\d{2,}|\d ?(?:GB|MB|seconds)\b", text)
 
 
+def test_what_many_kernels_take_is_as_recorded():
+    rows = json.loads((ROOT / "tfl_helpers" / "results" / "classroom.json").read_text())
+    rows = {(r["kernels"], r["cache"]): r for r in rows if r["notebook"] == "00_start_here"}
+    text = (ROOT / "docs" / "results.md").read_text()
+    shown = re.findall(r"^\| (one|six|twelve) \| (.*) \|$", text, re.M)
+    for (name, cells), n in zip(shown, (1, 6, 12), strict=True):
+        empty, made = rows[n, "empty"], rows.get((n, "made beforehand"))
+        wanted = [str(empty["seconds"]), str(made["seconds"]) if made else "-"]
+        assert cells.split(" | ") == [*wanted, f"{empty['mb'] / 1000:.2f}"], name
+        assert empty["fair"] < 1.1 and (not made or made["seconds"] < 2 / 3 * empty["seconds"])
+
+
 def test_the_plans_are_up_to_date_and_fit_into_lessons():
     minutes = load("class_minutes")
     shown = minutes.PLACE.search((KIT / "guide.md").read_text())[0]
