@@ -14,7 +14,7 @@ first blocks, in which networks are compiled, the time does not count.
 blocks: how many blocks a second go through the scheduler where there is nothing to do, and where
 as much comes back as of 256 files that were read.
 sizes: `sort --cluster local:2` to the end, time, peak memory of each process, sizes on disk. At 64
-pixels, as MobileNetV2 sees nothing in four of ten of these photos at 32: all features are 0.
+pixels, as MobileNetV2 sees nothing in many of these photos at 32, as `sort` would say.
 samples: the 50,000 photos (MobileNetV2 at 128), their ten groups found in so many of them, 5 seeds.
 """
 

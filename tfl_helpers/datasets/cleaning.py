@@ -59,6 +59,7 @@ LEAVE_OUT = list(PROBLEMS)[:9]
 SIDE = 64  # pixels that are looked at
 FEW, MANY = 50, 20_000  # images between which they are compared by features
 NUMBERS = ["link", "width", "height", "bytes"]  # what is known of a file
+COLUMNS = ["file", "width", "height", "mode", "bytes", "problem", "detail", "duplicate_of", "keep"]
 LOOKS = ["sharpness", "dark", "bright", "range"]  # from `quality.measure`
 STARTS = b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*", b"RIFF"
 
@@ -146,11 +147,7 @@ def report(
     is among those least like the others. `small` returns thumbnails, which of very many images are
     not all in memory; by default those in `rows`.
     """
-    if small is None:
-
-        def small(some: Sequence[int]) -> np.ndarray:
-            return np.array([rows[i]["thumbnail"] for i in some])
-
+    small = small or (lambda some: np.array([rows[i]["thumbnail"] for i in some]))
     about, codes, leave_out = _columns(rows), defaultdict(set), set(LEAVE_OUT)
     codes |= {i: set(some) for i, some in enumerate(about["codes"]) if some}
     pixels, size = about["width"] * about["height"], about["bytes"]
@@ -181,44 +178,40 @@ def report(
         same = read is not None and _same_pixels(rows, i, first, small, read)
         codes[i].add("duplicate" if same else "near-duplicate")
         copies[i] = first
-    known = PROBLEMS | quality.MARKS
-    problem, detail = [""] * len(rows), list(map("; ".join, about["notes"]))
-    for i in {*codes, *marks}:
-        some = [code for code in known if code in codes.get(i, ()) or code in marks.get(i, ())]
-        problem[i] = ", ".join(some)
-        detail[i] = "; ".join([*(known[code] for code in some), *about["notes"][i]])
-    columns = {
-        "file": names,
-        "width": about["width"].astype("Int64"),
-        "height": about["height"].astype("Int64"),
-        "mode": about["mode"],
-        "bytes": about["bytes"].astype("Int64"),
-        "problem": problem,
-        "detail": detail,
-        "duplicate_of": [names[copies[i]] if i in copies else "" for i in range(len(rows))],
-        "keep": [leave_out.isdisjoint(codes.get(i, ())) for i in range(len(rows))],
-    }
-    for name in ("file", "problem", "detail", "duplicate_of"):
-        columns[name] = pd.Series(columns[name], dtype=object)  # names need not be valid text
-    return pd.DataFrame(columns)
+    for i, some in marks.items():
+        codes[i] |= some
+    return _table(names, about, codes, copies)
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Take what is needed of rows, each looked at once: of a million, all would fill a memory."""
-    numbers = np.full((len(rows), len(NUMBERS) + len(LOOKS)), np.nan)
-    texts = {name: np.empty(len(rows), object) for name in ("codes", "notes", "mode", "digest")}
-    hashes = np.zeros(len(rows), "uint64")
-    compared = np.zeros(len(rows), bool)
+    columns = {name: np.full(len(rows), np.nan) for name in [*NUMBERS, *LOOKS]}
+    columns |= {name: np.empty(len(rows), object) for name in ("codes", "notes", "mode", "digest")}
+    columns |= {"hash": np.zeros(len(rows), "uint64"), "compared": np.zeros(len(rows), bool)}
     for i, row in enumerate(rows):
-        numbers[i, : len(NUMBERS)] = [row.get(name, np.nan) for name in NUMBERS]
-        if row.get("looks"):
-            numbers[i, len(NUMBERS) :] = row["looks"]
-        texts["codes"][i], texts["notes"][i] = tuple(row["codes"]), tuple(row["notes"])
-        texts["mode"][i], texts["digest"][i] = sys.intern(row.get("mode", "")), row.get("digest")
-        hashes[i], compared[i] = row.get("hash", 0), "hash" in row
-    known = {name: pd.Series(values, dtype=object) for name, values in texts.items()}
-    known |= dict(zip([*NUMBERS, *LOOKS], numbers.T, strict=True))
-    return pd.DataFrame(known | {"hash": hashes, "compared": compared})
+        known = row | dict(zip(LOOKS, row.get("looks") or (), strict=False))
+        known |= {"codes": tuple(row["codes"]), "notes": tuple(row["notes"])}
+        known |= {"mode": sys.intern(row.get("mode", "")), "compared": "hash" in row}
+        for name in columns.keys() & known.keys():
+            columns[name][i] = known[name]
+    return pd.DataFrame(columns)
+
+
+def _table(
+    names: Sequence[str], about: pd.DataFrame, codes: dict[int, set[str]], copies: dict[int, int]
+) -> pd.DataFrame:
+    """Say in words what is wrong, or marked, with each file; `codes` has those with something."""
+    known, problem = PROBLEMS | quality.MARKS, [""] * len(names)
+    detail, keep = list(map("; ".join, about["notes"])), np.ones(len(names), bool)
+    for i, found in codes.items():
+        some = [code for code in known if code in found]
+        problem[i], keep[i] = ", ".join(some), found.isdisjoint(LEAVE_OUT)
+        detail[i] = "; ".join([*(known[code] for code in some), *about["notes"][i]])
+    texts = {"file": names, "mode": about["mode"], "problem": problem, "detail": detail}
+    texts["duplicate_of"] = [names[copies[i]] if i in copies else "" for i in range(len(names))]
+    table = pd.DataFrame(texts, dtype=object)  # names need not be valid text
+    numbers = about[["width", "height", "bytes"]].astype("Int64")
+    return table.join(numbers).assign(keep=keep)[COLUMNS]
 
 
 def _same_pixels(
