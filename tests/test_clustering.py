@@ -344,6 +344,13 @@ def test_small_groups_of_many_rows_are_not_outvoted(monkeypatch):
     assert len(np.unique(clustering.linked(z, 3, random_state=0))) == 3
     found = NeighbourClustering(30, balance="linked", random_state=0).fit(z)
     assert len(np.unique(found.labels_)) == 30 and found.stability_ < 1
+    rng = np.random.default_rng(0)  # like a network that sees little: most values are 0
+    sparse = rng.random((2700, 200)) * (rng.random((2700, 200)) < 1.5 / 200)
+    asked = len(joined)
+    assert len(np.unique(NeighbourClustering(40, random_state=0).fit(sparse).labels_)) == 40
+    assert len(joined) == asked  # one of the labelings has all groups
+    monkeypatch.setattr(neighbours, "group_places", lambda places, k, *_, **__: np.arange(2700) % 9)
+    assert len(np.unique(NeighbourClustering(10, random_state=0).fit(z).labels_)) == 10
     assert max(joined) == 2500
 
 

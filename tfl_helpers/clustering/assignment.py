@@ -115,7 +115,8 @@ def linked(z: np.ndarray, n_clusters: int, *, random_state: Any = None) -> np.nd
     >>> np.bincount(linked(np.eye(4)[[0, 0, 0, 0, 1]], 2, random_state=0)).max()
     np.int64(4)
     """
-    some, rest = np.split(check_random_state(random_state).permutation(len(z)), [MOST_LINKED])
+    order, most = check_random_state(random_state).permutation(len(z)), max(MOST_LINKED, n_clusters)
+    some, rest = np.split(order, [most])
     groups = np.zeros(len(z), int)  # a vote of all would leave out small groups
     groups[some] = AgglomerativeClustering(n_clusters, linkage="average").fit_predict(z[some])
     if len(rest):

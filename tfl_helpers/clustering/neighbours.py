@@ -9,7 +9,6 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.cluster import AgglomerativeClustering as Ward
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import NearestNeighbors
@@ -17,14 +16,7 @@ from sklearn.preprocessing import normalize
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from tfl_helpers.clustering.assignment import (
-    BALANCES,
-    LINKED,
-    MOST_LINKED,
-    consensus,
-    group_places,
-    linked,
-)
+from tfl_helpers.clustering.assignment import BALANCES, LINKED, consensus, group_places, linked
 from tfl_helpers.clustering.doubt import CLEAR, N_NEIGHBORS, Doubt, share_flagged
 from tfl_helpers.clustering.graph import (
     local_scale,
@@ -128,8 +120,10 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
             labelings, places = self._label(graphs, rng)
         self.stability_ = stability(labelings) if len(labelings) > 1 else 1.0
         votes = consensus(labelings)
+        # Small groups may be outvoted
         if places is not None and len(np.unique(votes.argmax(axis=1))) < self.n_clusters:
-            votes = consensus([self._with_all_groups(labelings, rows, rng)])
+            whole = [groups for groups in labelings if len(np.unique(groups)) == self.n_clusters]
+            votes = consensus(whole[:1] or [linked(rows, self.n_clusters, random_state=rng)])
         self._known = np.pad(votes, ((0, 0), (0, self.n_clusters - votes.shape[1])))
         self.votes_ = self._known[same]
         self.labels_ = self.votes_.argmax(axis=1)
@@ -169,17 +163,6 @@ class NeighbourClustering(ClusterMixin, BaseEstimator):
         if k == 1 or alike:
             return np.zeros(len(unit), int)
         return np.arange(len(unit)) if different <= k else None
-
-    def _with_all_groups(
-        self, labelings: list[np.ndarray], rows: np.ndarray, rng: np.random.RandomState
-    ) -> np.ndarray:
-        """Find a labeling with all groups, where small ones are outvoted; of few rows, by Ward."""
-        for groups in labelings:
-            if len(np.unique(groups)) == self.n_clusters:
-                return groups
-        if not self.n_clusters <= MOST_LINKED < len(rows):
-            return Ward(self.n_clusters).fit_predict(rows)
-        return linked(rows, self.n_clusters, random_state=rng)
 
     def _label(
         self, graphs: list[sp.csr_matrix], rng: np.random.RandomState
