@@ -18,20 +18,20 @@ import argparse
 import json
 from pathlib import Path
 
+import scoreboard
+from tfl_helpers import backbones, datasets, evaluation, features, selflabel
+from tfl_helpers.augment import augmenter
+from tfl_helpers.clustering import NeighbourClustering, view_head
+from tfl_helpers.lessons import article
+
 import keras
 import numpy as np
 import pandas as pd
-import scoreboard
 import tensorflow as tf
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-from tfl_helpers import backbones, datasets, evaluation, features, selflabel
-from tfl_helpers.augment import augmenter
-from tfl_helpers.clustering import NeighbourClustering, view_head
-from tfl_helpers.lessons import article
 
 RESULTS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results"
 LIMITS = {"digits": 5_000, "mnist": 5_000, "pedestrians": 2_000, "cifar10": 4_000}

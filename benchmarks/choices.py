@@ -20,11 +20,11 @@ import warnings
 from itertools import product
 from pathlib import Path
 
+from tfl_helpers import backbones, clustering, datasets, evaluation, features, selection
+
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.pipeline import make_pipeline
-
-from tfl_helpers import backbones, clustering, datasets, evaluation, features, selection
 
 FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "choices.json"
 LIMITS = {"digits": 5_000, "mnist": 5_000, "pedestrians": 2_000, "cifar10": 4_000}

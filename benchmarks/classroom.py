@@ -19,9 +19,10 @@ import threading
 import time
 from pathlib import Path
 
+from starting import ROOT, finish, start
+
 import nbformat
 import psutil
-from starting import ROOT, finish, start
 
 FILE = ROOT / "tfl_helpers" / "results" / "classroom.json"
 

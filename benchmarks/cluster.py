@@ -31,13 +31,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from tfl_helpers import backbones, cluster, clustering, datasets, evaluation, features, sorting
+from tfl_helpers.sorting import grouping, reading
+
 import numpy as np
 import psutil
 from PIL import Image
 from sklearn.preprocessing import normalize
-
-from tfl_helpers import backbones, cluster, clustering, datasets, evaluation, features, sorting
-from tfl_helpers.sorting import grouping, reading
 
 RESULTS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "cluster.json"
 FOLDER = 1000  # files in each

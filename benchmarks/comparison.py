@@ -11,11 +11,11 @@ import argparse
 import json
 from pathlib import Path
 
-import pandas as pd
-from sklearn.decomposition import PCA
-
 from tfl_helpers import backbones, datasets, evaluation, features
 from tfl_helpers.lessons import article
+
+import pandas as pd
+from sklearn.decomposition import PCA
 
 RESULTS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results"
 PHOTO_SIZE = {"pedestrians": (160, 96)}  # height, width: crops are twice as tall as wide

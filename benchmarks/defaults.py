@@ -10,9 +10,9 @@ import argparse
 import json
 from pathlib import Path
 
-import pandas as pd
-
 from tfl_helpers import backbones, clustering, datasets, evaluation, features
+
+import pandas as pd
 
 FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "defaults.json"
 TRIED = ((64, 15), (32, 15), (128, 15), (64, 10), (64, 30))  # axes, neighbours

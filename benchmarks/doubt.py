@@ -22,13 +22,13 @@ import json
 import time
 from pathlib import Path
 
+from image_sets import BALANCED, draw
+from tfl_helpers import clustering
+
 import numpy as np
 import pandas as pd
-from image_sets import BALANCED, draw
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import normalize
-
-from tfl_helpers import clustering
 
 FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "doubt.json"
 SETS = (*BALANCED, "photos64, 30", "cifar10, 5 skewed")

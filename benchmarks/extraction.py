@@ -16,12 +16,12 @@ import threading
 import time
 from pathlib import Path
 
+from tfl_helpers import backbones, datasets, features
+
 import keras
 import numpy as np
 import psutil
 import tensorflow as tf
-
-from tfl_helpers import backbones, datasets, features
 
 RESULTS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "extraction.json"
 BATCH = 64  # as in features.extract

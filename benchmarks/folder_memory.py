@@ -11,12 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from tfl_helpers import datasets
+
 import numpy as np
 import psutil
 import tensorflow as tf
 from PIL import Image
-
-from tfl_helpers import datasets
 
 RESULTS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "folder_memory.json"
 

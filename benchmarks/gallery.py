@@ -21,14 +21,14 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from tfl_helpers import datasets, sorting
+from tfl_helpers.sorting.asking import choose_questions
+
 import numpy as np
 import pandas as pd
 import psutil
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
-
-from tfl_helpers import datasets, sorting
-from tfl_helpers.sorting.asking import choose_questions
 
 RESULTS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "gallery.json"
 LOADS = 5

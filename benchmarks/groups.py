@@ -30,14 +30,14 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from tfl_helpers import backbones, clustering, datasets, evaluation, features, selection
+from tfl_helpers.datasets.sources import bundled
+
 import numpy as np
 import pandas as pd
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import normalize
-
-from tfl_helpers import backbones, clustering, datasets, evaluation, features, selection
-from tfl_helpers.datasets.sources import bundled
 
 FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "groups.json"
 SKEWED = (1000, 500, 200, 60, 20)

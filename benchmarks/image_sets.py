@@ -8,9 +8,9 @@ import os
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 from tfl_helpers import backbones, datasets, evaluation, features
+
+import numpy as np
 
 BALANCED = (  # what `draw` understands: a source, and how many classes of it
     "digits",

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-import keras
-
 from tfl_helpers import backbones
+
+import keras
 
 
 def side_by_side(backbone: keras.Model, layers: Sequence[str]) -> keras.Model:

@@ -10,7 +10,7 @@ import os
 import warnings
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from tfl_helpers import backbones, evaluation
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -19,8 +19,6 @@ from sklearn.manifold import spectral_embedding
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.neighbors import kneighbors_graph
 from sklearn.preprocessing import normalize
-
-from tfl_helpers import backbones, evaluation
 
 SEEDS = range(5)
 RESULTS = Path(__file__).resolve().parent.parent / "tfl_helpers" / "results" / "letters.json"

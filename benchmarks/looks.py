@@ -15,6 +15,8 @@ import argparse
 import json
 from pathlib import Path
 
+from tfl_helpers import backbones, clustering, datasets, evaluation, features
+
 import keras
 import numpy as np
 import pandas as pd
@@ -24,8 +26,6 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-from tfl_helpers import backbones, clustering, datasets, evaluation, features
 
 FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "looks.json"
 PHOTOS, SEEDS, NAMES = 5_000, range(5), 50

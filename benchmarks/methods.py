@@ -83,7 +83,6 @@ def after_umap(then: Callable, a: np.ndarray, b: np.ndarray, k: int, seed: int) 
 def scan(a: np.ndarray, b: np.ndarray, k: int, seed: int) -> Groups:
     """SCAN: ten linear heads, 20 neighbours, entropy weight 5, 100 epochs of batches of 128."""
     from heads import neighbour_head
-
     from tfl_helpers.clustering import nearest
 
     near, _ = nearest(a, 20)
@@ -100,7 +99,6 @@ def temi(a: np.ndarray, b: np.ndarray, k: int, seed: int) -> Groups:
     same rate: with fewer it stays near its start.
     """
     from temi import temi_head
-
     from tfl_helpers import clustering
 
     near, _ = clustering.nearest(a, 50)

@@ -29,6 +29,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import looks
+from tfl_helpers import backbones, clustering, datasets, evaluation, features
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -36,8 +38,6 @@ from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
-
-from tfl_helpers import backbones, clustering, datasets, evaluation, features
 
 FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "names.json"
 BUDGETS = 10, 20, 50, 100, 200

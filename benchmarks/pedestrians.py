@@ -12,17 +12,14 @@ test scenes, or montages of INRIA's test crops. Writes results/pedestrians.json.
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from tfl_helpers import backbones, clustering, datasets, evaluation, features, pedestrians
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_score, recall_score, roc_curve
-
-from tfl_helpers import backbones, clustering, datasets, evaluation, features, pedestrians
 
 FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "pedestrians.json"
 GROUPS = (2, 12)

@@ -35,11 +35,11 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from methods import METHODS
+from tfl_helpers import backbones, datasets, evaluation, features
+
 import numpy as np
 import pandas as pd
-from methods import METHODS
-
-from tfl_helpers import backbones, datasets, evaluation, features
 
 FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "scoreboard.json"
 DATA = ["digits", "pedestrians", "mnist", "cifar10"]

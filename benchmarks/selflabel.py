@@ -10,33 +10,38 @@ of the frozen backbone) and every run, before and after, into results/selflabel.
 With --views: a small network learns groups from changed copies of neighbours instead
 (`clustering.view_head`), on top of a backbone that stays frozen (`ours, changed copies`).
 With --views --no-strokes the copies keep their strokes (`ours, copies without strokes`).
+With --beside FILE both: two frozen networks side by side, the suggested one and that of a file in
+KERAS_HOME (`ours, two networks`, and with changed copies, which both see, `ours, two networks,
+changed copies`). What takes longest, features of copies, is kept in --keep FOLDER.
 """
 
 import argparse
 import json
-import os
+import tempfile
 import time
+from itertools import product
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-import keras
 import layers
-import pandas as pd
 import scoreboard
 from methods import peak_mb
-from sklearn.base import clone
-from sklearn.pipeline import make_pipeline
-
-from tfl_helpers import backbones, clustering, evaluation, features, selflabel
+from tfl_helpers import backbones, clustering, datasets, evaluation, features, selflabel
 from tfl_helpers.augment import PenStrokes, augmenter
 from tfl_helpers.clustering import NeighbourClustering
+
+import keras
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import normalize
 
 RUNS = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "selflabel.json"
 PHOTOS = {"learning_rate": 1e-4, "from_layer": "block_14_expand", "steps": 48, "rounds": 2}
 LONGER = {"from_layer": "block1_conv1", "steps": 256, "keep": (0.6, 0.9)}  # all of the network
 SETTINGS = {"pedestrians": PHOTOS, "cifar10": PHOTOS | {"steps": 128}, "mnist": LONGER}
 TUNED, VIEWED = "ours, self-labelled", "ours, changed copies"
+TWO = "ours, two networks"
 STEPS = {"mnist": 2_000}  # of the small network, where it is given all 60,000 images
 VIEWS = {"cifar10": ["block_16_depthwise_relu", "block_16_project", "out_relu"]}
 
@@ -99,6 +104,51 @@ def measure_views(
     return _row(name, backbone.name + ", mirrored" * (looks is not None), method, runs, len(test))
 
 
+def measure_two(
+    name: str, limit: int | None, seeds: list[int], beside: str, keep: Path
+) -> list[tuple[dict, list[dict]]]:
+    """As `measure_views`, with features of two networks, and before it their groups alone."""
+    train, test = scoreboard.load(name, limit)
+    small, k = backbones.load(**backbones.suggested(name)), len(train.class_names)
+    small = layers.side_by_side(small, VIEWS[name]) if name in VIEWS else small
+    parts = [small, backbones.load(str(datasets.keras_home() / beside))]
+    a, b = (
+        np.hstack([normalize(features.extract(part, images)) for part in parts])
+        for images in (train, test)
+    )
+    views = np.stack([_copies(parts, train, seed, keep) for seed in (0, 100)])
+    kinds = {TWO: [], f"{TWO}, changed copies": []}
+    for method, seed in product(kinds, seeds):
+        start = time.perf_counter()
+        if method == TWO:
+            found = NeighbourClustering(k, random_state=seed).fit(a)
+            groups, new = found.labels_, found.predict(b)
+        else:
+            head = clustering.view_head(a, views, k, random_state=seed)
+            groups, new = (head.predict(z, batch_size=1000, verbose=0).argmax(1) for z in (a, b))
+        seconds = time.perf_counter() - start
+        score = evaluation.score(train.answers, groups, test.answers, new, n_groups=k)
+        about = {"data": name, "method": method, "seed": seed, "n_train": len(train)}
+        kinds[method].append({**about, **score, "seconds": seconds})
+        print({**about, "accuracy": score["accuracy"], "seconds": seconds}, flush=True)
+    title = "_and_".join(part.name for part in parts)
+    return [_row(name, title, method, runs, len(test)) for method, runs in kinds.items()]
+
+
+def _copies(
+    parts: list[keras.Model], train: datasets.ImageSet, seed: int, keep: Path
+) -> np.ndarray:
+    """Features of one changed copy of each image, the same copy for all networks; or those kept."""
+    found = []
+    for part in parts:
+        file = keep / f"{part.name}_{len(train)}_{seed}.npy"
+        if not file.exists():
+            changes = augmenter(train.name, seed, damage=False)
+            np.save(file, features.extract_views(part, train, changes, n_views=1)[0])
+        found.append(normalize(np.load(file).astype("float32")))
+    return np.hstack(found)
+
+
 def _row(
     name: str, backbone: str, method: str, runs: list[dict], n_test: int
 ) -> tuple[dict, list[dict]]:
@@ -107,7 +157,7 @@ def _row(
         "data": name,
         "backbone": backbone,
         "method": method,
-        "stage": "self-labelled",
+        "stage": "frozen" if method == TWO else "self-labelled",
         "accuracy_mean": round(table.accuracy.mean(), 4),
         "accuracy_sd": round(table.accuracy.std(), 4) if len(runs) > 1 else 0.0,
         "nmi_mean": round(table.nmi.mean(), 4),
@@ -129,19 +179,31 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--views", action="store_true", help="learn from views instead")
     parser.add_argument("--no-strokes", action="store_true", help="views without `PenStrokes`")
+    parser.add_argument("--beside", metavar="FILE", help="a second network, in KERAS_HOME")
+    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()))
     options = parser.parse_args()
     for name in options.data:
         about = name, options.limit, list(range(options.seeds))
-        strokes = not options.no_strokes
-        row, runs = measure_views(*about, strokes) if options.views else measure(*about)
-        print(pd.DataFrame([row]).to_string(index=False), flush=True)
-        scoreboard.record(row, scoreboard.FILE)
-        kept = [
-            old
-            for old in scoreboard.read(RUNS)
-            if [old["data"], old.get("method", TUNED)] != [name, row["method"]]
-        ]
-        RUNS.write_text(json.dumps([*kept, *runs], indent=1) + "\n")
+        if options.beside:
+            found = measure_two(*about, options.beside, options.keep)
+        elif options.views:
+            found = [measure_views(*about, not options.no_strokes)]
+        else:
+            found = [measure(*about)]
+        for row, runs in found:
+            record(row, runs)
+
+
+def record(row: dict, runs: list[dict]) -> None:
+    """Print and record a row and its runs in place of those of the same method."""
+    print(pd.DataFrame([row]).to_string(index=False), flush=True)
+    scoreboard.record(row, scoreboard.FILE)
+    kept = [
+        old
+        for old in scoreboard.read(RUNS)
+        if [old["data"], old.get("method", TUNED)] != [row["data"], row["method"]]
+    ]
+    RUNS.write_text(json.dumps([*kept, *runs], indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ import time
 import warnings
 from pathlib import Path
 
-import pandas as pd
 from image_sets import BALANCED, SKEWED, draw
-
 from tfl_helpers import clustering, evaluation, selection
+
+import pandas as pd
 
 FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "skew.json"
 

@@ -25,14 +25,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from tfl_helpers import backbones, clustering, datasets, evaluation, features, sorting
 
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 from sklearn.preprocessing import normalize
-
-from tfl_helpers import backbones, clustering, datasets, evaluation, features, sorting
 
 FILE = Path(__file__).resolve().parents[1] / "tfl_helpers" / "results" / "sorting.json"
 

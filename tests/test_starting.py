@@ -71,6 +71,15 @@ def test_a_number_of_threads_that_was_asked_for_stays(tmp_path):
     assert "3" in found and "1" not in found  # BLAS takes as many as there are cores
 
 
+@pytest.mark.parametrize("asked", [None, "0"])
+def test_tensorflow_computes_as_on_the_newest_processors_unless_asked_otherwise(asked, tmp_path):
+    name = "TF_ENABLE_ONEDNN_OPTS"
+    env = bare(tmp_path, **({} if asked is None else {name: asked}))
+    code = f"import tfl_helpers, os; print(os.environ[{name!r}])"
+    found = run([sys.executable, "-c", code], tmp_path, env=env).stdout
+    assert found.strip() == (asked or "1")
+
+
 def test_only_the_greeting_of_tensorflow_is_held_back(capfd):
     with process.without_greeting():
         os.write(2, b"I0000 00:00:17.5 12 port.cc:1] oneDNN is on\nE0000 00:00:17 1 x.cc] broken\n")

@@ -32,7 +32,11 @@ def set_up() -> None:
 
     The clusterings here are small: on a busy machine, threads of OpenMP and BLAS that wait for each
     other cost ten times their work. TensorFlow's own threads don't wait, and stay.
+
+    TensorFlow computes by oneDNN, as by itself it does on the newest processors alone: on others,
+    too, a network is much faster so (benchmarks/extraction.py).
     """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if "OMP_NUM_THREADS" not in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"  # for libraries that are loaded from now on
         threadpoolctl.threadpool_limits(1)  # for those that are there already
