@@ -110,16 +110,20 @@ def measure_two(
     """As `measure_views`, with features of two networks, and before it their groups alone."""
     train, test = scoreboard.load(name, limit)
     small, k = backbones.load(**backbones.suggested(name)), len(train.class_names)
-    small = layers.side_by_side(small, VIEWS[name]) if name in VIEWS else small
-    parts = [small, backbones.load(str(datasets.keras_home() / beside))]
-    a, b = (
-        np.hstack([normalize(features.extract(part, images)) for part in parts])
-        for images in (train, test)
-    )
+    other = backbones.load(str(datasets.keras_home() / beside))
+    plain, parts = [small, other], [small, other]
+    if name in VIEWS:
+        parts[0] = layers.side_by_side(small, VIEWS[name])
+
+    def extract(networks: list[keras.Model]) -> list[np.ndarray]:
+        both = [[features.extract(one, images) for one in networks] for images in (train, test)]
+        return [np.hstack([normalize(z) for z in found]) for found in both]
+
     views = _copies(parts, train, keep)[None]  # one copy of each: Lite0 at 224 takes long
-    kinds = {TWO: [], f"{TWO}, changed copies": []}
+    seen = {TWO: extract(plain), f"{TWO}, changed copies": extract(parts)}
+    kinds = {method: [] for method in seen}
     for method, seed in product(kinds, seeds):
-        start = time.perf_counter()
+        start, (a, b) = time.perf_counter(), seen[method]
         if method == TWO:
             found = NeighbourClustering(k, random_state=seed).fit(a)
             groups, new = found.labels_, found.predict(b)
@@ -131,19 +135,20 @@ def measure_two(
         about = {"data": name, "method": method, "seed": seed, "n_train": len(train)}
         kinds[method].append({**about, **score, "seconds": seconds})
         print({**about, "accuracy": score["accuracy"], "seconds": seconds}, flush=True)
-    title = "_and_".join(part.name for part in parts)
-    return [_row(name, title, method, runs, len(test)) for method, runs in kinds.items()]
+    titles = ("_and_".join(one.name for one in networks) for networks in (plain, parts))
+    return [
+        _row(name, title, method, runs, len(test))
+        for title, (method, runs) in zip(titles, kinds.items(), strict=True)
+    ]
 
 
-def _copies(
-    parts: list[keras.Model], train: datasets.ImageSet, seed: int, keep: Path
-) -> np.ndarray:
+def _copies(parts: list[keras.Model], train: datasets.ImageSet, keep: Path) -> np.ndarray:
     """Features of one changed copy of each image, the same copy for all networks; or those kept."""
     found = []
     for part in parts:
-        file = keep / f"{part.name}_{len(train)}_{seed}.npy"
+        file = keep / f"{part.name}_{len(train)}.npy"
         if not file.exists():
-            changes = augmenter(train.name, seed, damage=False)
+            changes = augmenter(train.name, damage=False)
             np.save(file, features.extract_views(part, train, changes, n_views=1)[0])
         found.append(normalize(np.load(file).astype("float32")))
     return np.hstack(found)
