@@ -228,7 +228,8 @@ do neighbours share a group? · every · fairness · find the fault · good uses
 how large groups are · mean · miss rate against false positives per image
 no answers at all · nowhere
 on the train part · other · predict · privacy · safety · score · sharpness · sizes of the groups
-ships · surest · surprising · the default is drawn · what may change · which setting shall we take?
+ships · surest · surprising · the default is drawn · what is frozen · what may change
+which setting shall we take?
 whose labels? · why it fails there · write
 """
 
