@@ -12,7 +12,8 @@ With --views: a small network learns groups from changed copies of neighbours in
 With --views --no-strokes the copies keep their strokes (`ours, copies without strokes`).
 With --beside FILE both: two frozen networks side by side, the suggested one and that of a file in
 KERAS_HOME (`ours, two networks`, and with changed copies, which both see, `ours, two networks,
-changed copies`). What takes longest, features of copies, is kept in --keep FOLDER.
+changed copies`): one copy of each, none mirrored. What takes longest, features of copies, is kept
+in --keep FOLDER: empty it when `augment` or a network has changed.
 """
 
 import argparse
@@ -146,7 +147,7 @@ def _copies(parts: list[keras.Model], train: datasets.ImageSet, keep: Path) -> n
     """Features of one changed copy of each image, the same copy for all networks; or those kept."""
     found = []
     for part in parts:
-        file = keep / f"{part.name}_{len(train)}.npy"
+        file = keep / f"{train.name}_{part.name}_{len(train)}.npy"
         if not file.exists():
             changes = augmenter(train.name, damage=False)
             np.save(file, features.extract_views(part, train, changes, n_views=1)[0])
@@ -185,12 +186,13 @@ def main() -> None:
     parser.add_argument("--views", action="store_true", help="learn from views instead")
     parser.add_argument("--no-strokes", action="store_true", help="views without `PenStrokes`")
     parser.add_argument("--beside", metavar="FILE", help="a second network, in KERAS_HOME")
-    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--keep", type=Path, help="a folder for features of copies")
     options = parser.parse_args()
     for name in options.data:
         about = name, options.limit, list(range(options.seeds))
         if options.beside:
-            found = measure_two(*about, options.beside, options.keep)
+            with tempfile.TemporaryDirectory() as own:
+                found = measure_two(*about, options.beside, options.keep or Path(own))
         elif options.views:
             found = [measure_views(*about, not options.no_strokes)]
         else:

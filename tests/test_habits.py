@@ -139,13 +139,13 @@ def test_a_cell_that_was_interrupted_runs_again(path, tmp_path, monkeypatch):
         assert reply(client, client.execute("\n".join(lines)))["status"] == "ok"
         for cell in cells:
             source = few_steps(cell.source)
-            first = ALARM.format(source)
-            first = reply(client, client.execute(first, store_history=False, stop_on_error=False))
+            alarmed, quietly = ALARM.format(source), {"store_history": False}
+            first = reply(client, client.execute(alarmed, **quietly, stop_on_error=False))
             # Compiled code that is interrupted may call it an error of its own.
             stops = ("KeyboardInterrupt", "SystemError")
             assert first["status"] == "ok" or first["ename"] in stops, first
             stopped += first["status"] != "ok"
-            again = reply(client, client.execute(source, store_history=False))
+            again = reply(client, client.execute(source, **quietly))
             assert again["status"] == "ok", (source, again)
         assert stopped >= 2, "no cell takes long enough to be interrupted"
     finally:
