@@ -7,10 +7,14 @@ that lie ready in memory, resized and scaled. Extract: `features.extract` as use
 uint8 photos to features in an empty cache, resizing, hashing and writing included. Both take
 turns, three times each, and the best time of each counts, since whatever else the machine does
 can only add to it. Writes results/extraction.json.
+
+With TF_ENABLE_ONEDNN_OPTS=0 before it, the rows are those without oneDNN; the others stay. So what
+`tfl_helpers.process` gains by it on a processor is seen by running it both ways.
 """
 
 import argparse
 import json
+import os
 import tempfile
 import threading
 import time
@@ -69,7 +73,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     photos = datasets.load("cifar10", limit=options.images)[0].images
-    rows = []
+    onednn = os.environ["TF_ENABLE_ONEDNN_OPTS"] != "0"
+    rows = [row for row in json.loads(RESULTS.read_text()) if row["onednn"] != onednn]
     for size in (96, 128, 160):
         backbone = backbones.load("MobileNetV2", size=size)
         bare, extract, peaks = [], [], []
@@ -82,6 +87,7 @@ def main() -> None:
         row = {
             "backbone": "MobileNetV2",
             "size": size,
+            "onednn": onednn,
             "images": len(photos),
             "bare_images_per_s": round(len(photos) / min(bare), 1),
             "extract_images_per_s": round(len(photos) / min(extract), 1),
